@@ -1,0 +1,198 @@
+"""What actions yield. An action never writes a file or prints; the runner does."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gentool import images
+from gentool.errors import OutputError
+from gentool.files import write_atomic
+
+if TYPE_CHECKING:
+    import PIL.Image
+    from torch import Tensor
+
+
+class Artifact(Protocol):
+    """Something that can become a file.
+
+    Attributes:
+        name: proposed file name without suffix.
+        suffix: proposed suffix, ``.png``.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        """The bytes of a file of that suffix, provenance inside where the format has room.
+
+        Raises:
+            OutputError: the artifact cannot be written as that.
+        """
+        ...
+
+
+class _Savable:
+    suffix = ".png"
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        raise OutputError(f"{type(self).__name__} cannot be written")
+
+    def save(self, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
+        """Write to ``path`` atomically, replacing a file of that name.
+
+        Raises:
+            OutputError: the suffix is unknown or the file cannot be written.
+        """
+        path = Path(path)
+        data = self.encode(path.suffix, metadata)
+        try:
+            return write_atomic(path, data)
+        except OSError as e:
+            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+
+
+@dataclass(frozen=True, eq=False)
+class Image(_Savable):
+    """One picture.
+
+    Attributes:
+        tensor: (3,H,W) or (1,H,W) float32, 0..1.
+        alpha: (1,H,W) float32, 0..1, or None.
+        name: proposed file name without suffix.
+    """
+
+    tensor: Tensor
+    alpha: Tensor | None = None
+    name: str = "image"
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """As an 8-bit PIL image, RGBA where there is alpha."""
+        return images.to_pil(self.tensor, self.alpha)
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        return images.encode(self.image, suffix, metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(_Savable):
+    """Several pictures on one sheet, row by row.
+
+    Attributes:
+        tensors: each (3,H,W) in 0..1; smaller ones are centred in their cell.
+        columns: pictures a row; None makes the sheet about square.
+        gap: pixels between them.
+        name: proposed file name without suffix.
+    """
+
+    tensors: Sequence[Tensor]
+    columns: int | None = None
+    gap: int = 4
+    name: str = "grid"
+
+    @property
+    def tensor(self) -> Tensor:
+        """The sheet, (3,H,W), white between the pictures."""
+        import torch
+
+        columns = self.columns or math.ceil(math.sqrt(len(self.tensors)))
+        rows = math.ceil(len(self.tensors) / columns)
+        height = max(t.shape[1] for t in self.tensors)
+        width = max(t.shape[2] for t in self.tensors)
+        step_y, step_x = height + self.gap, width + self.gap
+        sheet = torch.ones(3, rows * step_y - self.gap, columns * step_x - self.gap)
+        for i, t in enumerate(self.tensors):
+            y = i // columns * step_y + (height - t.shape[1]) // 2
+            x = i % columns * step_x + (width - t.shape[2]) // 2
+            sheet[:, y : y + t.shape[1], x : x + t.shape[2]] = t.detach().float().cpu()
+        return sheet
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """The sheet as an 8-bit PIL image."""
+        return images.to_pil(self.tensor)
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        return images.encode(self.image, suffix, metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Animation(_Savable):
+    """Pictures in time, written as WebP or GIF.
+
+    Attributes:
+        frames: each (3,H,W) in 0..1, all of one size.
+        fps: frames a second.
+        name: proposed file name without suffix.
+    """
+
+    frames: Sequence[Tensor]
+    fps: float = 12.0
+    name: str = "animation"
+    suffix = ".webp"
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        formats = {".webp": "WEBP", ".gif": "GIF"}
+        if suffix.lower() not in formats:
+            raise OutputError(f"an animation is written as {' or '.join(formats)}, not '{suffix}'")
+        first, *rest = [images.to_pil(frame) for frame in self.frames]
+        buffer = io.BytesIO()
+        first.save(
+            buffer,
+            formats[suffix.lower()],
+            save_all=True,
+            append_images=rest,
+            duration=round(1000 / self.fps),
+            loop=0,
+        )
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class File(_Savable):
+    """Bytes of a format of the method's own.
+
+    Attributes:
+        data: the whole file.
+        suffix: its only suffix.
+        name: proposed file name without suffix.
+    """
+
+    data: bytes
+    suffix: str = ".bin"
+    name: str = "file"
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        if suffix != self.suffix:
+            raise OutputError(f"this is written as {self.suffix}, not '{suffix}'")
+        return self.data
+
+
+@dataclass(frozen=True)
+class Figures(_Savable):
+    """Named figures, written as JSON.
+
+    Attributes:
+        values: numbers or texts by name.
+        name: proposed file name without suffix.
+    """
+
+    values: Mapping[str, float | int | str] = field(default_factory=dict)
+    name: str = "figures"
+    suffix = ".json"
+
+    def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
+        if suffix != ".json":
+            raise OutputError(f"figures are written as .json, not '{suffix}'")
+        content = dict(self.values) | ({"made_with": dict(metadata)} if metadata else {})
+        return json.dumps(content, indent=2).encode()

@@ -1,0 +1,70 @@
+"""``gentool doctor``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator
+
+import click
+
+from gentool import __version__, plugins
+from gentool.cli import OK, PART_FAILED
+from gentool.cli.talk import table
+from gentool.errors import GentoolError
+
+NEEDED = ("torch", "safetensors", "pillow", "numpy", "pydantic", "pluggy", "click", "rich")
+
+
+@click.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> int:
+    """Check Python, torch, devices, plugins and weights. Exits 1 if something is wrong."""
+    rows = list(_checks())
+    if as_json:
+        facts = [{"what": w, "status": s, "detail": d} for w, s, d in rows]
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        table(("what", "status", "detail"), rows)
+    return OK if all(status in ("ok", "slow") for _, status, _ in rows) else PART_FAILED
+
+
+def _checks() -> Iterator[tuple[str, str, str]]:
+    yield "gentool", "ok", __version__
+    yield "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}"
+    for name in NEEDED:
+        try:
+            yield name, "ok", importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield name, "broken", f"not installed; pip install {name}"
+    try:
+        from gentool.compute import choose, describe
+
+        for device, detail in describe().items():
+            yield f"device {device}", "ok", detail
+        chosen = choose()
+        yield "default", "ok", f"{chosen.device}, {chosen.precision}"
+    except Exception as e:  # a torch that cannot be imported is what doctor is asked to find
+        yield "device", "broken", f"{type(e).__name__}: {e}"
+    for plugin in [*map(plugins.check, plugins.methods()), *plugins.extensions()]:
+        detail = f"{plugin.distribution} {plugin.version}"
+        trouble = f": {plugin.cause}; {plugin.fix}" if plugin.cause else ""
+        yield f"plugin {plugin.name}", plugin.status, detail + trouble
+        if plugin.card and plugin.usable:
+            yield from _weights(plugin)
+
+
+def _weights(plugin: plugins.Plugin) -> Iterator[tuple[str, str, str]]:
+    from gentool.weights import packaged, read_header
+
+    if plugin.card is None:
+        return
+    for entry in plugin.card.weights:
+        label = f"weights {plugin.name}/{entry.name}"
+        try:
+            path, _ = packaged(plugin.card, entry.name)
+            count = read_header(path).parameters
+            yield label, "ok", f"{count:,} parameters, {entry.bytes:,} bytes, sha256 verified"
+        except GentoolError as e:
+            yield label, "broken", str(e)

@@ -1,0 +1,148 @@
+"""Options models to click flags, and flags and TOML back to values for the model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from gentool.errors import UsageError, did_you_mean
+from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
+
+
+class _Text(click.ParamType[str]):
+    """Passes the text on; pydantic converts and checks, so there is one place that does."""
+
+    def __init__(self, shown: str, words: Sequence[str] = (), paths: bool = False) -> None:
+        self.name, self.words, self.paths = shown, words, paths
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return self.name
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        if self.paths:
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(word) for word in self.words if word.startswith(incomplete)]
+
+
+class FlagCommand(click.Command):
+    """A command whose flags come in titled sections and take several values after one flag.
+
+    ``--content *.jpg`` reaches us as ``--content a.jpg b.jpg``; click wants the flag repeated.
+    """
+
+    def __init__(
+        self, name: str, *, sections: Mapping[str, Sequence[click.Option]], **more: Any
+    ) -> None:
+        more["params"] = [option for options in sections.values() for option in options]
+        super().__init__(name, **more)
+        self.sections = sections
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        several = {o for p in self.params if getattr(p, "multiple", False) for o in p.opts}
+        return super().parse_args(ctx, repeat_flags(args, several))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, params in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([r for p in params if (r := p.get_help_record(ctx))])
+
+
+def repeat_flags(args: Iterable[str], several: set[str]) -> list[str]:
+    """``--content a b`` -> ``--content a --content b`` for the flags in ``several``."""
+    out: list[str] = []
+    current: str | None = None  # the repeatable flag we are behind
+    filled = False  # whether it has its first value
+    literal = False  # behind "--" everything is a value
+    for arg in args:
+        if arg == "--":
+            literal = True
+        if not literal and arg.startswith("-") and len(arg) > 1:
+            name, _, value = arg.partition("=")
+            current, filled = (name, bool(value)) if name in several else (None, False)
+        elif current is not None:
+            if filled:
+                out.append(current)
+            filled = True
+        out.append(arg)
+    return out
+
+
+def option_flags(model: type[Options]) -> list[click.Option]:
+    """One click option per field, its help, range, choices and default from the model."""
+    return [_flag(name, field) for name, field in model.model_fields.items()]
+
+
+def _flag(name: str, field: Any) -> click.Option:
+    text = field.description or ""
+    facts = [span(field)] if bounds(field) else []
+    if field.is_required():
+        facts.append("required")
+    elif field.default is not None and field.default is not False:
+        facts.append(f"default {_shown(field.default)}")
+    if facts:
+        text += f"  [{', '.join(fact for fact in facts if fact)}]"
+    if plain(field.annotation) is bool:
+        opts = f"{flag(name)}/--no-{flag(name, ' ').strip()}"
+        return click.Option([name, opts], default=None, help=text)
+    return click.Option(
+        [name, flag(name)],
+        multiple=takes_several(field.annotation),
+        default=None,
+        help=text,
+        type=_type(field),
+    )
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _type(field: Any) -> _Text:
+    words = choices(field.annotation)
+    if words:
+        return _Text("|".join(words), words)
+    kind = plain(field.annotation)
+    if takes_several(kind):
+        inner = plain((kind.__args__ or (str,))[0])
+        several = " ..."
+    else:
+        inner, several = kind, ""
+    if inner is Any or (isinstance(inner, type) and issubclass(inner, Path)):
+        return _Text(("PATH" if inner is Path else "PICTURE") + several, paths=True)
+    return _Text({int: "N", float: "X"}.get(inner, "TEXT") + several)
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Only what was typed: click fills the rest with None and ()."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None and value != ()
+    }
+
+
+def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
+    """Flags from a TOML file; ``content-size`` and ``content_size`` are the same.
+
+    Raises:
+        UsageError: the file cannot be read, or holds a name that is no flag here.
+    """
+    try:
+        data = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        reason = e.strerror if isinstance(e, OSError) else e
+        raise UsageError(f"--config {path}: {reason}") from e
+    values = {name.replace("-", "_"): value for name, value in data.items()}
+    names = list(known)
+    for name in values:
+        if name not in names:
+            near = did_you_mean(name, names).replace("_", "-")
+            raise UsageError(f"--config {path}: no option '{name.replace('_', '-')}'{near}")
+    return values

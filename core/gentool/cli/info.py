@@ -1,0 +1,76 @@
+"""``gentool info NAME|PICTURE|WEIGHTS``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gentool import plugins
+from gentool.errors import UsageError
+
+
+@click.command(name="info")
+@click.argument("what", metavar="NAME|PICTURE|WEIGHTS")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(what: str, as_json: bool) -> None:
+    """Describe a method, a picture and how gentool made it, or a weights file."""
+    facts = describe(what)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        _print(facts)
+
+
+def describe(what: str) -> dict[str, Any]:
+    """Facts about a method of that name or else a file of that path."""
+    path = Path(what).expanduser()
+    if what in plugins.method_names():
+        card = plugins.card(what)
+        distribution, version = plugins.provider(what)
+        return {"distribution": distribution, "version": version} | dataclasses.asdict(card)
+    if path.is_dir() and (path / "weights.safetensors").is_file():
+        path /= "weights.safetensors"
+    if path.suffix == ".safetensors":
+        from gentool.weights import read_header, sha256
+
+        header = read_header(path)
+        return {
+            "file": path.name,
+            "bytes": header.bytes,
+            "sha256": sha256(path),
+            "parameters": header.parameters,
+            "tensors": len(header.shapes),
+            **{k: v for k, v in header.metadata.items() if k != "config"},
+            "config": header.config,
+        }
+    if path.exists() or path.suffix:
+        from gentool.images import inspect
+
+        return inspect(path)
+    plugins.card(what)  # raises, with the nearest name
+    raise UsageError(f"'{what}' is neither a method nor a file")
+
+
+def _print(facts: Any, indent: str = "") -> None:
+    """Nested facts, one a line, empty ones left out."""
+    for key, value in facts.items():
+        if value in (None, "", [], (), {}):
+            continue
+        label = key.replace("_", " ")
+        if isinstance(value, dict):
+            click.echo(f"{indent}{label}:")
+            _print(value, indent + "  ")
+        elif isinstance(value, list | tuple) and isinstance(value[0], dict):
+            click.echo(f"{indent}{label}:")
+            for item in value:
+                first, *rest = item.items()
+                click.echo(f"{indent}  {first[1]}")
+                _print(dict(rest), indent + "    ")
+        elif isinstance(value, list | tuple):
+            click.echo(f"{indent}{label}: {', '.join(map(str, value))}")
+        else:
+            click.echo(f"{indent}{label}: {value}")

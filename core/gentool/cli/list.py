@@ -1,0 +1,75 @@
+"""``gentool list``: imports neither torch nor pydantic, whatever is installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from gentool import plugins
+from gentool.cli.talk import table
+
+
+@click.command(name="list")
+@click.option("--all", "all_", is_flag=True, help="Also show known plugins that are not installed.")
+@click.option("--check", is_flag=True, help="Import the code of every method and report failures.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(all_: bool, check: bool, as_json: bool) -> None:
+    """Show the methods that are installed.
+
+    A plugin that is broken, incompatible or doubled is a row with the cause and the fix.
+    """
+    found = plugins.methods()
+    if check:
+        found = [plugins.check(plugin) for plugin in found]
+    rows = [_installed(plugin, "method") for plugin in found]
+    rows += [_installed(plugin, "extension") for plugin in plugins.extensions()]
+    if all_:
+        rows += _available({row["distribution"] for row in rows})
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    columns = ("name", "kind", "status", "version", "distribution", "summary")
+    table(columns, [[row[c] for c in columns] for row in rows])
+
+
+def _installed(plugin: plugins.Plugin, kind: str) -> dict[str, Any]:
+    card = plugin.card
+    summary = card.summary if card else ""
+    trouble = "; ".join(text for text in (plugin.cause, plugin.fix) if text)
+    return {
+        "name": plugin.name,
+        "kind": kind,
+        "status": plugin.status,
+        "version": plugin.version,
+        "distribution": plugin.distribution,
+        "summary": trouble or summary,
+        "task": card.task if card else "",
+        "actions": [a.name for a in card.actions] if card else [],
+        "weights": [w.name for w in card.weights] if card else [],
+        "cause": plugin.cause,
+        "fix": plugin.fix,
+    }
+
+
+def _available(installed: set[str]) -> list[dict[str, Any]]:
+    from gentool import registry
+
+    return [
+        {
+            "name": row.name,
+            "kind": "method" if row.methods else "extension",
+            "status": "available",
+            "version": "",
+            "distribution": row.distribution,
+            "summary": row.summary,
+            "task": "",
+            "actions": [],
+            "weights": [],
+            "cause": "",
+            "fix": f"get it from {row.source or row.homepage}",
+        }
+        for row in registry.load()
+        if row.distribution not in installed
+    ]

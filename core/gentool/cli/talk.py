@@ -1,0 +1,78 @@
+"""Results go to stdout, talk to stderr; colour and bars only where a person watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from gentool.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+Item = TypeVar("Item")
+
+
+class Talk(Progress):
+    """Notes and progress bars on stderr.
+
+    Args:
+        quiet: say nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._bar: Bar | None = None
+
+    def note(self, text: str) -> None:
+        """One line for the user."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif not self.quiet:
+            click.echo(text, err=True)
+
+    def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
+        """Go through items under a bar with the time left; silently where nobody watches."""
+        if self.quiet or not sys.stderr.isatty():
+            yield from items
+            return
+        with progress_bar() as self._bar:
+            task = self._bar.add_task(what, total=len(items))
+            for item in items:
+                yield item
+                self._bar.advance(task)
+        self._bar = None
+
+
+def progress_bar() -> Bar:
+    """A rich progress bar on stderr: what, how far, how many, time left."""
+    from rich import progress
+    from rich.console import Console
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout: drawn by rich on a terminal, tab-separated lines when piped."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(cell.replace("\t", " ") for cell in row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
+    colours = {"broken": "red", "incompatible": "red", "duplicate": "red", "slow": "yellow"}
+    for row in rows:
+        drawn.add_row(*row, style=next((colours[c] for c in row if c in colours), None))
+    Console().print(drawn)

@@ -1,0 +1,134 @@
+"""Where and how to compute: device, precision, seed, threads. The only place that decides."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gentool.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision of its convolutions and matrix products.
+
+    Attributes:
+        device: where tensors live.
+        dtype: of convolutions and matrix products; statistics and losses stay in float32.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, ``bf16`` or ``fp16``."""
+        return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[
+            str(self.dtype).removeprefix("torch.")
+        ]
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Run the body's convolutions and matrix products in :attr:`dtype`."""
+        import torch
+
+        with torch.autocast(
+            self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
+        ):
+            yield
+
+
+def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
+    """Pick a device (cuda, then mps, then cpu) and a precision that is fast on it.
+
+    Args:
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` takes bf16 where the
+            hardware multiplies it fast, else fp32.
+        threads: CPU threads; None leaves PyTorch's choice.
+
+    Raises:
+        DeviceError: this machine has no such device, or it cannot do that precision.
+    """
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise DeviceError(f"--threads: must be at least 1, got {threads}")
+        torch.set_num_threads(threads)
+    chosen = _device(device)
+    if precision not in PRECISIONS:
+        raise DeviceError(f"--precision: must be one of {', '.join(PRECISIONS)}, got '{precision}'")
+    if precision == "auto":
+        precision = "bf16" if _fast_bf16(chosen) else "fp32"
+    if precision == "fp16" and chosen.type == "cpu":
+        raise DeviceError("--precision fp16: not on the CPU; use bf16 or fp32")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return Compute(chosen, dtype)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"--device: must be auto, cpu, mps, cuda or cuda:N, got '{name}'")
+    if device.type == "cuda" and (device.index or 0) >= cuda:
+        has = f"has {cuda} CUDA device{'s' * (cuda > 1)}" if cuda else "has no CUDA device"
+        raise DeviceError(f"--device {name}: this machine {has}; try --device auto")
+    if device.type == "mps" and not mps:
+        raise DeviceError("--device mps: this machine has no Metal device; try --device auto")
+    return device
+
+
+@functools.cache
+def _fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 runs in hardware; emulated, it is slower than float32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        has: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return False
+
+
+def fresh_seed() -> int:
+    """A seed for a run that was given none; printed with the result so it can be repeated."""
+    return secrets.randbelow(2**31)
+
+
+def generator(seed: int) -> torch.Generator:
+    """A CPU generator: the same numbers on every device, to be moved after drawing."""
+    import torch
+
+    return torch.Generator().manual_seed(seed)
+
+
+def describe() -> dict[str, str]:
+    """This machine's devices by name, for ``gentool doctor``."""
+    import torch
+
+    found = {"cpu": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"}
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
+    if torch.backends.mps.is_available():
+        found["mps"] = "Metal"
+    return found

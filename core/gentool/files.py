@@ -1,0 +1,65 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
+    """Write a file through a temporary one in the same folder.
+
+    Args:
+        path: where to.
+        data: what.
+        replace: overwrite a file of that name; else take the next free name, ``name-2.png``.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OSError: as the system says; nothing is left behind.
+    """
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        with contextlib.suppress(OSError):  # mkstemp gives 0600; a result is an ordinary file
+            os.chmod(temporary, 0o666 & ~_umask())
+        if replace:
+            os.replace(temporary, path)
+            return path
+        for candidate in numbered(path):
+            try:
+                os.link(temporary, candidate)  # fails if the name was taken meanwhile
+            except FileExistsError:
+                continue
+            except OSError:  # a file system without hard links
+                if candidate.exists():
+                    continue
+                os.replace(temporary, candidate)
+            return candidate
+        raise AssertionError("numbered() does not end")
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """``name.png``, ``name-2.png``, ``name-3.png`` ..."""
+    yield path
+    number = 2
+    while True:
+        yield path.with_stem(f"{path.stem}-{number}")
+        number += 1
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

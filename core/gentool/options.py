@@ -1,0 +1,242 @@
+"""Options models: pydantic, and the single source of flags, keyword arguments and JSON Schema.
+
+A plugin's ``options.py`` subclasses :class:`Options` and never imports torch::
+
+    class StylizeOptions(Options):
+        content: ImageFiles = Field(description="the picture to stylise")
+        alpha: float = Field(1.0, ge=0, le=1, description="strength of the style")
+"""
+
+from __future__ import annotations
+
+import glob
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+from pydantic import Field
+from pydantic_core import core_schema
+
+from gentool.errors import UsageError, did_you_mean
+from gentool.images import SUFFIXES, name_of
+
+__all__ = ["Field", "ImageFile", "ImageFiles", "Options", "PathList"]
+
+
+class Options(pydantic.BaseModel):
+    """Base of all options models: unknown names, nan and infinities are refused, values frozen."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+
+class _ImageField:
+    """Pydantic's view of a picture: a path, a PIL image or a tensor; a path in JSON."""
+
+    def __init__(self, many: bool) -> None:
+        self.many = many
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _images if self.many else _image,
+            serialization=core_schema.plain_serializer_function_ser_schema(_names),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        one = {"type": "string", "format": "file-path", "contentMediaType": "image/*"}
+        return {"type": "array", "items": one, "minItems": 1} if self.many else one
+
+
+ImageFile = Annotated[Any, _ImageField(many=False)]
+"""One picture: a path, a PIL image, or a tensor (C,H,W) in 0..1."""
+
+ImageFiles = Annotated[list[Any], _ImageField(many=True)]
+"""Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""
+
+PathList = Annotated[
+    list[Path],
+    Field(min_length=1),
+    pydantic.PlainSerializer(lambda paths: [path.name for path in paths], list[str]),
+]
+"""One or several paths; provenance and recipes keep their names only."""
+
+
+def _image(value: Any) -> Any:
+    if isinstance(value, str | Path):
+        path = Path(value).expanduser()
+        if path.is_dir():
+            raise ValueError(f"must be a picture, but {path} is a folder")
+        if not path.exists():
+            raise ValueError(f"no such file: {path}{_near(path)}")
+        return path
+    # told by name, so that checking options needs neither Pillow nor torch
+    if any(c.__module__.partition(".")[0] in ("PIL", "torch") for c in type(value).__mro__):
+        return value
+    raise ValueError(f"must be a path, a PIL image or a tensor, got {type(value).__name__}")
+
+
+def _images(value: Any) -> list[Any]:
+    found: list[Any] = []
+    for item in value if isinstance(value, list | tuple) else [value]:
+        found += _expand(item) if isinstance(item, str | Path) else [_image(item)]
+    if not found:
+        raise ValueError("at least one picture is needed")
+    return found
+
+
+def _expand(value: str | Path) -> list[Any]:
+    path = Path(value).expanduser()
+    if path.is_dir():
+        inside = sorted(
+            p
+            for p in path.iterdir()
+            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
+        if not inside:
+            raise ValueError(f"no pictures in the folder {path}")
+        return inside
+    if not path.exists() and glob.has_magic(str(path)):
+        matches = sorted(
+            p
+            for p in map(Path, glob.glob(str(path), recursive=True))
+            if p.suffix.lower() in SUFFIXES
+        )
+        if not matches:
+            raise ValueError(f"no picture matches {path}")
+        return matches
+    return [_image(path)]
+
+
+def _near(path: Path) -> str:
+    try:
+        return did_you_mean(path.name, [p.name for p in path.parent.iterdir()])
+    except OSError:
+        return ""
+
+
+def _names(value: Any) -> Any:
+    """File names, never directories: this is what provenance keeps."""
+    if isinstance(value, list):
+        return [name_of(item) for item in value]
+    return name_of(value)
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+def validate(
+    model: type[AnyOptions],
+    values: Mapping[str, Any],
+    prefix: str = "",
+    known: tuple[str, ...] = (),
+) -> AnyOptions:
+    """Build an options model, or raise one readable line.
+
+    Args:
+        model: the options model.
+        values: by field name.
+        prefix: ``"--"`` to speak of flags instead of keyword arguments.
+        known: names beside the model's own, for suggestions.
+
+    Raises:
+        UsageError: ``--alpha: must be between 0 and 1, got 7``.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except pydantic.ValidationError as e:
+        lines = [_explain(model, error, prefix, known) for error in e.errors(include_url=False)]
+        raise UsageError("; ".join(dict.fromkeys(lines))) from None
+
+
+def flag(name: str, prefix: str = "--") -> str:
+    """``content_size`` as people type it: ``--content-size``."""
+    return prefix + name.replace("_", "-") if prefix else name
+
+
+def _explain(model: type[Options], error: Any, prefix: str, known: tuple[str, ...]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    where, kind, context = flag(name, prefix), error["type"], error.get("ctx", {})
+    if not name:
+        return str(context.get("error", error["msg"]))
+    if kind == "missing":
+        return f"{where}: is required"
+    if kind == "extra_forbidden":
+        names = [*model.model_fields, *known]
+        near = did_you_mean(name.replace("-", "_"), names).replace("_", "-" if prefix else "_")
+        return f"{where}: no such option{near}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}"
+    given = error["input"]
+    got = f", got '{given}'" if isinstance(given, str) and not _number(given) else f", got {given}"
+    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+        return f"{where}: must be {span(model.model_fields[name])}{got}"
+    if kind in ("finite_number", "float_parsing", "float_type"):
+        within = span(model.model_fields[name])
+        return f"{where}: must be a number{' ' + within if within else ''}{got}"
+    if kind in ("int_parsing", "int_type", "int_from_float"):
+        within = span(model.model_fields[name])
+        return f"{where}: must be a whole number{' ' + within if within else ''}{got}"
+    if kind == "literal_error":
+        words = choices(model.model_fields[name].annotation) or []
+        near = did_you_mean(str(given), words)
+        return f"{where}: must be {', '.join(words[:-1])} or {words[-1]}{got}{near}"
+    if kind in ("bool_parsing", "bool_type"):
+        return f"{where}: must be true or false{got}"
+    return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}{got}"
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def bounds(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
+    """The numeric limits of a field: ``{"ge": 0, "le": 1}``."""
+    found: dict[str, Any] = {}
+    for item in field.metadata:
+        for name in ("ge", "gt", "le", "lt"):
+            if getattr(item, name, None) is not None:
+                found[name] = getattr(item, name)
+    return found
+
+
+def span(field: pydantic.fields.FieldInfo) -> str:
+    """A field's limits in words: ``between 0 and 1``, ``at least 16``, or nothing."""
+    b = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in bounds(field).items()}
+    if "ge" in b and "le" in b:
+        return f"between {b['ge']} and {b['le']}"
+    low = f"at least {b['ge']}" if "ge" in b else f"above {b['gt']}" if "gt" in b else ""
+    high = f"at most {b['le']}" if "le" in b else f"below {b['lt']}" if "lt" in b else ""
+    return " and ".join(part for part in (low, high) if part)
+
+
+def plain(annotation: Any) -> Any:
+    """``T | None`` without the None, ``Annotated[T, ...]`` without the rest."""
+    if typing.get_origin(annotation) is Annotated:
+        return plain(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        left = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return plain(left[0]) if len(left) == 1 else annotation
+    return annotation
+
+
+def choices(annotation: Any) -> list[str] | None:
+    """The words of a ``Literal``, or None."""
+    bare = plain(annotation)
+    return [str(a) for a in typing.get_args(bare)] if typing.get_origin(bare) is Literal else None
+
+
+def takes_several(annotation: Any) -> bool:
+    """Whether a field is a list, which makes its flag repeatable."""
+    return typing.get_origin(plain(annotation)) in (list, tuple)

@@ -1,0 +1,312 @@
+"""Find plugins, load them one by one, and keep a broken one from breaking anything else.
+
+Two entry-point groups: ``gentool.methods``, where the entry's name is the method's name, and
+``gentool.extensions`` for losses, metrics, commands and observers. Nothing is imported to learn
+a plugin's name, distribution, version and compatibility; those come from package metadata.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pluggy
+
+from gentool import hookspecs
+from gentool.cards import Card, Record
+from gentool.errors import PluginError, did_you_mean
+
+METHODS = "gentool.methods"
+EXTENSIONS = "gentool.extensions"
+CORE = "gentool-core"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One entry point and what became of it.
+
+    Attributes:
+        name: the entry point's name; in the group of methods also the method's.
+        distribution, version: who installed it.
+        status: ``ok``, ``broken``, ``incompatible``, ``duplicate`` or ``slow`` (works, but
+            imports torch or pydantic before it is asked to).
+        cause, fix: one line each where the status is not ``ok``.
+        card: the method's card, if it could be read.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    status: str = "ok"
+    cause: str = ""
+    fix: str = ""
+    card: Card | None = None
+    error: BaseException | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.status in ("ok", "slow")
+
+    def explain(self) -> str:
+        """The failure in one line."""
+        text = f"plugin '{self.name}' ({self.distribution} {self.version}) is {self.status}"
+        return f"{text}: {self.cause}; {self.fix}" if self.cause else text
+
+
+def core_version() -> str:
+    """The installed version of gentool-core."""
+    from gentool import __version__
+
+    return __version__
+
+
+def _entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
+    return sorted(importlib.metadata.entry_points(group=group), key=lambda e: (e.name, e.value))
+
+
+def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    dist = entry.dist
+    return (dist.name, dist.version) if dist else ("unknown", "?")
+
+
+def _mismatch(entry: importlib.metadata.EntryPoint) -> str | None:
+    """The distribution's requirement on gentool-core, if the installed core does not meet it."""
+    for line in (entry.dist.requires if entry.dist else None) or ():
+        if re.match(r"gentool[-_.]core\b", line, re.IGNORECASE) and "extra ==" not in line:
+            from packaging.requirements import InvalidRequirement, Requirement
+
+            try:
+                wanted = Requirement(line).specifier
+            except InvalidRequirement:
+                return line
+            if not wanted.contains(core_version(), prereleases=True):
+                return f"{CORE}{wanted}"
+    return None
+
+
+@functools.cache
+def manager() -> pluggy.PluginManager:
+    """The process's hook registry, with no plugin loaded yet."""
+    pm = pluggy.PluginManager("gentool")
+    pm.add_hookspecs(hookspecs)
+    return pm
+
+
+def _register(entry: importlib.metadata.EntryPoint) -> object:
+    """Import an entry point's module and register its hooks, once."""
+    module = entry.load()
+    pm = manager()
+    if not pm.is_registered(module):
+        for name in dir(module):
+            implementation = getattr(module, name)
+            options = getattr(implementation, "gentool_impl", None)
+            if options is None:
+                continue
+            if name not in vars(hookspecs):
+                raise PluginError(f"there is no hook '{name}'{did_you_mean(name, _hook_names())}")
+        pm.register(module)
+    return module
+
+
+def _hook_names() -> list[str]:
+    return [name for name in vars(hookspecs) if name.startswith("gentool_")]
+
+
+def _call(module: object, hook: str, **kwargs: Any) -> list[Any]:
+    """One hook of one plugin, so that another's failure cannot reach it."""
+    pm = manager()
+    others = [p for p in pm.get_plugins() if p is not module]
+    results: list[Any] = pm.subset_hook_caller(hook, others)(**kwargs)
+    return results
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> tuple[Plugin, object | None]:
+    """Import one entry point in its own try."""
+    distribution, version = _distribution(entry)
+    plugin = Plugin(entry.name, distribution, version)
+    if wanted := _mismatch(entry):
+        return replace(
+            plugin,
+            status="incompatible",
+            cause=f"it requires {wanted}, this is {CORE} {core_version()}",
+            fix=f"pip install --upgrade {distribution} {CORE}",
+        ), None
+    heavy = {"torch", "pydantic"} - set(sys.modules)
+    try:
+        module = _register(entry)
+    # a plugin is foreign code: SystemExit and the like must not end the program either
+    except BaseException as e:
+        if isinstance(e, KeyboardInterrupt):
+            raise
+        reason = str(e).strip().splitlines()
+        cause = f"{type(e).__name__}: {reason[0]}" if reason else type(e).__name__
+        fix = f"pip install --upgrade {distribution}, or pip uninstall {distribution}"
+        return replace(plugin, status="broken", cause=cause, fix=fix, error=e), None
+    if slow := sorted(heavy & set(sys.modules)):
+        plugin = replace(
+            plugin,
+            status="slow",
+            cause=f"{entry.value} imports {' and '.join(slow)}",
+            fix="its author should import it inside actions.py",
+        )
+    return plugin, module
+
+
+def _method(entry: importlib.metadata.EntryPoint) -> Plugin:
+    """Load one entry of the group of methods and find its card."""
+    plugin, module = _load(entry)
+    if module is None:
+        return plugin
+    fix = f"report it to the authors of {plugin.distribution}"
+    try:
+        cards = [card for result in _call(module, "gentool_cards") for card in result]
+    except Exception as e:
+        cause = f"gentool_cards() raised {type(e).__name__}: {e}"
+        return replace(plugin, status="broken", cause=cause, fix=fix, error=e)
+    for card in cards:
+        if isinstance(card, Card) and card.name == entry.name:
+            return replace(plugin, card=card)
+    cause = f"gentool_cards() returns no card named '{entry.name}'"
+    return replace(plugin, status="broken", cause=cause, fix=fix)
+
+
+def _duplicates(
+    entries: list[importlib.metadata.EntryPoint],
+) -> dict[str, list[importlib.metadata.EntryPoint]]:
+    by_name: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for entry in entries:
+        by_name.setdefault(entry.name, []).append(entry)
+    return {name: found for name, found in by_name.items() if len(found) > 1}
+
+
+def _duplicate(entry: importlib.metadata.EntryPoint, all_: list[Any]) -> Plugin:
+    distribution, version = _distribution(entry)
+    names = sorted({_distribution(e)[0] for e in all_})
+    return Plugin(
+        entry.name,
+        distribution,
+        version,
+        status="duplicate",
+        cause=f"'{entry.name}' is provided by {' and '.join(names)}",
+        fix=f"pip uninstall all but one of {', '.join(names)}",
+    )
+
+
+def methods() -> list[Plugin]:
+    """Every installed method, usable or not, sorted by name."""
+    entries = _entry_points(METHODS)
+    doubled = _duplicates(entries)
+    return [
+        _duplicate(entry, doubled[entry.name]) if entry.name in doubled else _method(entry)
+        for entry in entries
+    ]
+
+
+def method_names() -> list[str]:
+    """Names of the installed methods; imports none of them."""
+    return sorted({entry.name for entry in _entry_points(METHODS)})
+
+
+def card(name: str) -> Card:
+    """The card of one method; loads only the plugin that provides it.
+
+    Raises:
+        PluginError: the plugin is broken, incompatible or duplicate.
+        UsageError: there is no such method; the text tells one that is known but not
+            installed from one that is unknown.
+    """
+    entries = _entry_points(METHODS)
+    mine = [entry for entry in entries if entry.name == name]
+    if not mine:
+        from gentool import registry
+        from gentool.errors import UsageError
+
+        raise UsageError(registry.explain_missing(name, [entry.name for entry in entries]))
+    plugin = _duplicate(mine[0], mine) if len(mine) > 1 else _method(mine[0])
+    if plugin.card is None or not plugin.usable:
+        raise PluginError(plugin.explain()) from plugin.error
+    return plugin.card
+
+
+def provider(name: str) -> tuple[str, str]:
+    """Distribution and version that provide a method."""
+    for entry in _entry_points(METHODS):
+        if entry.name == name:
+            return _distribution(entry)
+    return "unknown", "?"
+
+
+@functools.cache
+def _extensions() -> tuple[tuple[Plugin, object | None], ...]:
+    return tuple(_load(entry) for entry in _entry_points(EXTENSIONS))
+
+
+def extensions() -> list[Plugin]:
+    """Every installed extension, usable or not, sorted by name."""
+    return [plugin for plugin, _ in _extensions()]
+
+
+def records(hook: str, report: Callable[[str], None] | None = None) -> dict[str, Record]:
+    """What all extensions offer through one hook, by name.
+
+    Args:
+        hook: ``gentool_losses``, ``gentool_metrics`` or ``gentool_commands``.
+        report: told, in one line each, of plugins that failed.
+
+    Raises:
+        PluginError: two plugins offer the same name.
+    """
+    found: dict[str, tuple[Record, str]] = {}
+    for plugin, module in _extensions():
+        if module is None:
+            if report:
+                report(plugin.explain())
+            continue
+        try:
+            mine = [record for result in _call(module, hook) for record in result]
+        except Exception as e:
+            if report:
+                report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
+            continue
+        for record in mine:
+            if record.name in found:
+                raise PluginError(
+                    f"'{record.name}' is provided by {found[record.name][1]} and "
+                    f"{plugin.distribution}; pip uninstall one of them"
+                )
+            found[record.name] = (record, plugin.distribution)
+    return {name: record for name, (record, _) in sorted(found.items())}
+
+
+def notify(hook: str, report: Callable[[str], None], **kwargs: Any) -> None:
+    """Tell every observer; one that raises is reported and the others are still told."""
+    for plugin, module in _extensions():
+        if module is not None:
+            try:
+                _call(module, hook, **kwargs)
+            except Exception as e:
+                report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
+
+
+def check(plugin: Plugin) -> Plugin:
+    """Import everything a method's card refers to; a failure becomes the plugin's status."""
+    from gentool.cards import resolve
+
+    if plugin.card is None or not plugin.usable:
+        return plugin
+    card = plugin.card
+    references = [card.model, *(r for a in card.actions for r in (a.options, a.function))]
+    if card.training:
+        references += [card.training.options, card.training.trainer]
+    for reference in references:
+        try:
+            resolve(reference)
+        except Exception as e:
+            fix = f"report it to the authors of {plugin.distribution}"
+            return replace(plugin, status="broken", cause=str(e), fix=fix, error=e)
+    return plugin

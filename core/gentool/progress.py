@@ -1,0 +1,19 @@
+"""Where an action's progress and notes go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class Progress:
+    """A silent one; the command line shows a bar on a terminal."""
+
+    def note(self, text: str) -> None:
+        """Something the user should know, in one line."""
+
+    def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
+        """Go through ``items``, showing how far it is."""
+        return items

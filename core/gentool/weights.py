@@ -1,0 +1,293 @@
+"""Networks in and out of safetensors files, which carry the config that rebuilds them.
+
+A file's metadata holds ``format`` (``gentool-1``), ``method``, ``config`` (JSON) and free text
+such as ``licence`` and ``trained_on``. Nothing is ever unpickled. A file is checked in the order
+of what is cheapest and safest: size, header, config, shapes; memory is taken last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gentool.cards import Card, WeightsFile
+from gentool.errors import OutputError, WeightsError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gentool.protocols import Model
+
+    AnyModel = TypeVar("AnyModel", bound=Model)
+
+FORMAT = "gentool-1"
+MAX_HEADER = 8 << 20
+MAX_BYTES = 32 << 30
+_ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
+_ITEM_BYTES |= {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself.
+
+    Attributes:
+        metadata: free text by key.
+        shapes: of every tensor, by name.
+        dtypes: safetensors' names of them, ``F32``, ``BF16``.
+        bytes: size of the file.
+    """
+
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str]
+    bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of values in all tensors."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config that rebuilds the networks; empty if the file has none."""
+        try:
+            config = json.loads(self.metadata.get("config", "{}"))
+        except ValueError as e:
+            raise WeightsError(f"the config inside is not JSON: {e}") from e
+        if not isinstance(config, dict):
+            raise WeightsError("the config inside is not a JSON object")
+        return config
+
+
+def read_header(path: str | Path) -> Header:
+    """Read and check a safetensors header. Imports neither torch nor numpy.
+
+    Raises:
+        WeightsError: no such file, or not a sound safetensors file.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as f:
+            prefix = f.read(8)
+            length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+            # a longer "header" is some other file; reading it would take gigabytes
+            raw = f.read(length) if 2 <= length <= MAX_HEADER else b""
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except OSError as e:
+        raise WeightsError(f"{path}: cannot read: {e.strerror or e}") from e
+    kind = "a pickle, which gentool never loads; convert it to safetensors"
+    if prefix[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise WeightsError(f"{path}: this is {kind}")
+    if size > MAX_BYTES or len(raw) != length or length == 0:
+        raise WeightsError(f"{path}: not a safetensors file, or cut short")
+    try:
+        entries = json.loads(raw)
+        metadata = entries.pop("__metadata__", {})
+        shapes = {name: tuple(map(int, e["shape"])) for name, e in entries.items()}
+        dtypes = {name: str(e["dtype"]) for name, e in entries.items()}
+        ends = [e["data_offsets"] for e in entries.values()]
+        sound = all(
+            end - start == math.prod(shape) * _ITEM_BYTES[dtype] and min(shape, default=0) >= 0
+            for (start, end), shape, dtype in zip(
+                ends, shapes.values(), dtypes.values(), strict=True
+            )
+        )
+        sound = sound and all(isinstance(v, str) for v in metadata.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        sound = False
+    if not sound:
+        raise WeightsError(f"{path}: not a safetensors file, or damaged")
+    if 8 + length + max((end for _, end in ends), default=0) != size:
+        raise WeightsError(f"{path}: cut short or padded; get the file again")
+    return Header(metadata, shapes, dtypes, size)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU, after :func:`read_header`'s checks."""
+    read_header(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as e:
+        raise WeightsError(f"{path}: damaged: {e}") from e
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def packaged(card: Card, name: str | None = None) -> tuple[Path, WeightsFile]:
+    """One of a card's own weights sets, its size and hash checked.
+
+    Args:
+        card: whose.
+        name: which set; None for the default.
+
+    Raises:
+        WeightsError: there is no such set, or the file is missing or not what the card says.
+    """
+    if not card.weights:
+        raise WeightsError(f"{card.name} packages no weights; give some with --weights FILE")
+    known = {w.name: w for w in card.weights}
+    entry = card.weights[0] if name is None else known.get(name)
+    if entry is None:
+        raise WeightsError(
+            f"{card.name} has no weights '{name}'{did_you_mean(name or '', known)} "
+            f"(it has {', '.join(known)}; a file of your own is given by its path)"
+        )
+    path = Path(str(resources.files(card.package).joinpath(entry.file)))
+    if not path.is_file():
+        raise WeightsError(f"{path}: the packaged weights are missing; reinstall {card.package}")
+    if path.stat().st_size != entry.bytes or sha256(path) != entry.sha256:
+        raise WeightsError(
+            f"{path}: not the weights that '{card.name}' was published with (sha256 differs); "
+            f"reinstall {card.package}, or give the file with --weights if you changed it yourself"
+        )
+    return path, entry
+
+
+def find(card: Card, choice: str | None) -> Path:
+    """The file that ``--weights`` means: a packaged set's name, or a path.
+
+    Raises:
+        WeightsError: neither of both.
+    """
+    if choice is None or choice in {w.name for w in card.weights}:
+        return packaged(card, choice)[0]
+    path = Path(choice).expanduser()
+    if path.is_dir() and (path / "weights.safetensors").is_file():
+        return path / "weights.safetensors"  # a training run's folder
+    if not path.exists() and path.suffix == "" and os.sep not in choice:
+        return packaged(card, choice)[0]  # raises, naming the sets there are
+    return path
+
+
+def config_values(
+    config: Mapping[str, Any], limits: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    """A config of whole numbers, checked: for :meth:`gentool.Model.from_config`.
+
+    Args:
+        config: as read from a file.
+        limits: least and greatest value of every key there may be.
+
+    Raises:
+        WeightsError: an unknown key, or a value that is no whole number within its limits.
+    """
+    for name, value in config.items():
+        if name not in limits:
+            raise WeightsError(f"its config has an unknown '{name}'; made by a newer version?")
+        low, high = limits[name]
+        if type(value) is not int or not low <= value <= high:
+            raise WeightsError(f"its config has {name} = {value!r}, must be {low} to {high}")
+    return dict(config)
+
+
+def load(model_class: type[AnyModel], path: str | Path, method: str | None = None) -> AnyModel:
+    """Rebuild a model from a file, in float32 on the CPU, ready for inference.
+
+    The networks are first laid out without memory and compared with the file's header, so a
+    hostile config allocates nothing.
+
+    Args:
+        model_class: what to build.
+        path: the safetensors file.
+        method: refuse a file made for another method.
+
+    Raises:
+        WeightsError: the file is damaged, made for something else, or does not fit its config.
+    """
+    import torch
+
+    header = read_header(path)
+    made_for = header.metadata.get("method")
+    if header.metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path}: no gentool weights (its metadata has no format {FORMAT})")
+    if method is not None and made_for != method:
+        raise WeightsError(f"{path}: weights of '{made_for}', not of '{method}'")
+    try:
+        with torch.device("meta"):
+            model = model_class.from_config(header.config)
+    except WeightsError as e:
+        raise WeightsError(f"{path}: {e}") from e
+    wanted = _state(model)
+    shapes = {name: tuple(t.shape) for name, t in wanted.items()}
+    for name in [*shapes, *header.shapes]:
+        if shapes.get(name) != header.shapes.get(name):
+            raise WeightsError(
+                f"{path}: tensor '{name}' is {header.shapes.get(name, 'missing')}, "
+                f"its config asks for {shapes.get(name, 'none of that name')}"
+            )
+    tensors = read_tensors(path)
+    for prefix, net in model.networks.items():
+        mine = {n: tensors[f"{prefix}.{n}"] for n in net.state_dict()}
+        floats = {n: t.float() if t.is_floating_point() else t for n, t in mine.items()}
+        net.load_state_dict(floats, assign=True)
+        net.eval().requires_grad_(False)
+    return model
+
+
+def save(path: str | Path, model: Model, method: str, half: bool = False, **metadata: str) -> None:
+    """Write a model's networks and config, atomically.
+
+    Args:
+        path: the file to write.
+        model: whose networks.
+        method: name of the method.
+        half: store floating-point tensors as float16, half the size.
+        metadata: free text to keep: licence, trained_on, origin, recipe.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import torch
+
+    def pack(t: Tensor) -> Tensor:
+        t = t.detach().cpu().contiguous()
+        return t.to(torch.float16) if half and t.is_floating_point() else t
+
+    config = json.dumps(dict(model.get_config()), sort_keys=True)
+    header = {"format": FORMAT, "method": method, "config": config, **metadata}
+    write_tensors(path, {n: pack(t) for n, t in _state(model).items()}, header)
+
+
+def write_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors and metadata to a safetensors file, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    from safetensors.torch import save as to_bytes
+
+    from gentool.files import write_atomic
+
+    data = to_bytes(dict(tensors), dict(metadata))
+    try:
+        write_atomic(Path(path), data)
+    except OSError as e:
+        raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+
+
+def _state(model: Model) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{name}": tensor
+        for prefix, net in model.networks.items()
+        for name, tensor in net.state_dict().items()
+    }

@@ -1,0 +1,221 @@
+"""The AdaIN style-transfer network: a compact encoder and decoder (Huang & Belongie 2017).
+
+    content ─ Encoder ─ features at 1/4 and 1/8 ─ AdaIN ─ Decoder ─ picture
+    style   ─ Encoder ─ mean and deviation ───────┘─ scale and shift ─┘
+
+Both AdaIN layers act on encoder features, which never depend on one another's statistics, and
+the decoder normalises nothing: one pass over a picture gives every statistic, so large pictures
+can be worked on in tiles and equal the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gentool.weights import config_values
+
+STRIDE = 8  # the picture's sides must be multiples of this
+
+
+class Style(NamedTuple):
+    """What the network keeps of a style: channel means and deviations at 1/4 and 1/8.
+
+    Each is (N,C); a weighted sum of styles is a style between them.
+    """
+
+    mean4: Tensor
+    std4: Tensor
+    mean8: Tensor
+    std8: Tensor
+
+    def towards(self, other: Style, share: float) -> Style:
+        """The style that lies ``share`` of the way from this one to ``other``."""
+        pairs = zip(self, other, strict=True)
+        return Style(*(a.lerp(b, share) for a, b in pairs))
+
+    @classmethod
+    def of(cls, features: tuple[Tensor, Tensor]) -> Style:
+        """The statistics of encoder features (N,C4,H/4,W/4), (N,C8,H/8,W/8), in float32."""
+        stats = []
+        for f in features:
+            var, mean = torch.var_mean(f.float(), (2, 3), correction=0)
+            # 1e-3 (features have a variance near 1) bounds the gain of a flat content
+            stats += [mean, (var + 1e-3).sqrt()]
+        return cls(*stats)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Widths of the network; saved with the weights.
+
+    Attributes:
+        width2, width4, width8: channels at 1/2, 1/4 and 1/8 of the picture's size.
+        code: units of the hidden layer between style statistics and scales and shifts.
+        blocks8, blocks4: residual blocks of the decoder at 1/8 and 1/4.
+    """
+
+    width2: int = 24
+    width4: int = 48
+    width8: int = 96
+    code: int = 128
+    blocks8: int = 2
+    blocks4: int = 1
+
+
+# what a file's config may ask for
+LIMITS = {
+    "width2": (3, 512),
+    "width4": (3, 1024),
+    "width8": (3, 2048),
+    "code": (1, 4096),
+    "blocks8": (0, 32),
+    "blocks4": (0, 32),
+}
+
+
+class Conv(nn.Conv2d):
+    """3x3 convolution with reflection padding: no dark frame around the picture."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride)
+        nn.init.kaiming_normal_(self.weight)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
+class Encoder(nn.Module):
+    """(N,3,H,W) in 0..1 -> features (N,width4,H/4,W/4) and (N,width8,H/8,W/8)."""
+
+    def __init__(self, c: Config) -> None:
+        super().__init__()
+        # space-to-depth first: dense convolutions at 1/4 cost a CPU far less than at full size
+        self.stem = Conv(3 * 16, c.width4)
+        self.down = Conv(c.width4, c.width8, stride=2)
+        self.deep = Conv(c.width8, c.width8)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.pixel_unshuffle((image - 0.45) * 4, 4)  # (N,48,H/4,W/4), variance near 1
+        f4 = self.stem(x)
+        f8 = self.deep(F.relu(self.down(F.relu(f4))))
+        return f4, f8
+
+
+class StyledConv(nn.Module):
+    """Convolution whose output channels the style scales and shifts (FiLM, Perez et al. 2018)."""
+
+    def __init__(self, in_channels: int, out_channels: int, code: int) -> None:
+        super().__init__()
+        self.conv = Conv(in_channels, out_channels)
+        self.scale_shift = nn.Linear(code, 2 * out_channels)
+        nn.init.normal_(self.scale_shift.weight, std=0.01)
+        nn.init.zeros_(self.scale_shift.bias)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        scale, shift = self.scale_shift(code)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(shift, self.conv(x), 1 + scale)
+
+
+class Block(nn.Module):
+    """Residual block of two styled convolutions."""
+
+    def __init__(self, width: int, code: int) -> None:
+        super().__init__()
+        self.first = StyledConv(width, width, code)
+        self.second = StyledConv(width, width, code)
+        with torch.no_grad():
+            self.second.conv.weight.mul_(0.3)  # starts near the identity
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        added: Tensor = self.second(F.relu(self.first(x, code)), code)
+        return x + added
+
+
+class Decoder(nn.Module):
+    """Normalised features and a style code -> picture (N,3,H,W), in 0..1 but for overshoot."""
+
+    def __init__(self, c: Config) -> None:
+        super().__init__()
+        self.code = nn.Sequential(nn.Linear(2 * (c.width4 + c.width8), c.code), nn.ReLU())
+        self.blocks8 = nn.ModuleList(Block(c.width8, c.code) for _ in range(c.blocks8))
+        self.to4 = nn.Conv2d(c.width8, c.width4, 1)
+        self.blocks4 = nn.ModuleList(Block(c.width4, c.code) for _ in range(c.blocks4))
+        self.to2 = nn.Conv2d(c.width4, c.width2, 1)
+        self.conv2 = StyledConv(c.width2, c.width2, c.code)
+        self.conv1 = StyledConv(c.width2, c.width2, c.code)
+        self.rgb = Conv(c.width2, 3 * 4)
+        with torch.no_grad():  # the four pixels of a cell start equal: no checkerboard (ICNR)
+            self.rgb.weight.copy_(self.rgb.weight[::4].repeat_interleave(4, 0) * 0.1)
+            self.rgb.bias.fill_(0.45)  # type: ignore[union-attr]
+
+    def forward(self, f4: Tensor, f8: Tensor, style: Style) -> Tensor:
+        code = self.code(torch.cat(style, 1))
+        x = f8
+        for block in self.blocks8:
+            x = block(x, code)
+        x = f4 + _double(self.to4(F.relu(x)))
+        for block in self.blocks4:
+            x = block(x, code)
+        x = _double(self.to2(F.relu(x)))
+        x = F.relu(self.conv2(x, code))
+        x = F.relu(self.conv1(x, code))
+        return F.pixel_shuffle(self.rgb(x), 2)
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def adain(features: Tensor, mean: Tensor, std: Tensor, to_mean: Tensor, to_std: Tensor) -> Tensor:
+    """AdaIN(x, y) = std(y) (x - mean(x)) / std(x) + mean(y), eq. 8 of the paper, per channel."""
+    scale = to_std / std
+    shift = to_mean - mean * scale
+    return torch.addcmul(
+        shift[:, :, None, None].to(features.dtype),
+        features,
+        scale[:, :, None, None].to(features.dtype),
+    )
+
+
+class AdaIN(nn.Module):
+    """Encoder, AdaIN at two depths, and decoder; a :class:`gentool.Model`."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__()
+        self.config = config or Config()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> AdaIN:
+        return cls(Config(**config_values(config, LIMITS)))
+
+    def get_config(self) -> dict[str, Any]:
+        return asdict(self.config)
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def decode(self, features: tuple[Tensor, Tensor], own: Style, target: Style) -> Tensor:
+        """Features whose statistics are ``own`` -> picture with the statistics of ``target``."""
+        f4 = adain(features[0], own.mean4, own.std4, target.mean4, target.std4)
+        f8 = adain(features[1], own.mean8, own.std8, target.mean8, target.std8)
+        picture: Tensor = self.decoder(f4, f8, target)
+        return picture
+
+    def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
+        """Stylise ``content`` (N,3,H,W in 0..1, sides multiples of 8) by ``style`` (N,3,h,w).
+
+        ``alpha`` runs from 0 (the content) to 1 (all of the style), eq. 14 of the paper.
+        """
+        features = self.encoder(content)
+        own, target = Style.of(features), Style.of(self.encoder(style))
+        return self.decode(features, own, own.towards(target, alpha))

@@ -1,0 +1,44 @@
+"""The card of AdaIN. Nothing here may import torch or pydantic."""
+
+from gentool import Action, Card, Training, WeightsFile, hookimpl
+
+CARD = Card(
+    name="adain",
+    task="style transfer",
+    summary="Paint one picture in the style of another, any style, in one pass.",
+    paper="Huang & Belongie 2017, Arbitrary Style Transfer in Real-time with Adaptive Instance "
+    "Normalization, arXiv:1703.06868",
+    actions=(
+        Action(
+            name="stylize",
+            summary="Paint the content in the style of another picture.",
+            options="gentool_adain.options:StylizeOptions",
+            function="gentool_adain.actions:stylize",
+        ),
+    ),
+    model="gentool_adain.nets:AdaIN",
+    weights=(
+        WeightsFile(
+            name="default",
+            file="weights/adain.safetensors",
+            bytes=1_427_480,
+            sha256="c1e72852b5af6f9d138d96e7864d63beb5fb378399965d60aa294793cda36ef1",
+            licence="MIT; see trained_on for the terms of the data",
+            trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
+            "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
+            "several sources offer their pictures for research only",
+            origin="trained by the gentool project from scratch; features from VGG-19 (Simonyan & "
+            "Zisserman 2014, CC BY 4.0) and its distillation by Wang et al. 2020 (MIT) as losses",
+            image_size=512,
+        ),
+    ),
+    training=Training(
+        options="gentool_adain.options:TrainOptions",
+        trainer="gentool_adain.trainer:AdaINTrainer",
+    ),
+)
+
+
+@hookimpl
+def gentool_cards() -> list[Card]:
+    return [CARD]

@@ -1,0 +1,120 @@
+"""Feature networks with the layer names of VGG-19 (Simonyan & Zisserman 2014), frozen.
+
+Two layouts are read, told apart by their keys:
+
+* the plain VGG-19 convolutions ``conv1_1`` ... (zero padding, 3x3), as many as the file holds;
+* a distilled VGG-19 with narrow convolutions (reflection padding), a 1x1 ``input`` convolution
+  that holds the normalisation, and 1x1 heads ``to_vggX_1`` that predict VGG-19's own reluX_1
+  (Wang et al., "Collaborative Distillation for Ultra-Resolution Universal Style Transfer", 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gentool import WeightsError
+from gentool.weights import read_tensors
+
+CONVOLUTIONS = (
+    *("1_1", "1_2", "2_1", "2_2"),
+    *("3_1", "3_2", "3_3", "3_4"),
+    *("4_1", "4_2", "4_3", "4_4"),
+    *("5_1", "5_2", "5_3", "5_4"),
+)
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class FeatureNet(nn.Module):
+    """VGG-19-shaped features of a picture, from one weights file.
+
+    Args:
+        tensors: the file's tensors, ``convB_I.weight`` / ``.bias`` in OIHW order.
+
+    Raises:
+        WeightsError: the tensors fit neither layout.
+    """
+
+    mean: Tensor
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.distilled = "input.weight" in tensors
+        self.names = [n for n in CONVOLUTIONS if f"conv{n}.weight" in tensors]
+        if not self.names or tuple(self.names) != CONVOLUTIONS[: len(self.names)]:
+            raise WeightsError(
+                "not a VGG-19 feature network: expected tensors conv1_1.weight, conv1_1.bias, "
+                "conv1_2.weight ... without gaps"
+            )
+        # [123.68, 116.779, 103.939] is the training mean of the published VGG-19, RGB, 0..255
+        self.register_buffer("mean", torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1))
+        modules = {name.rsplit(".", 1)[0] for name in tensors}
+        for name in sorted(modules):
+            weight, bias = tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()
+            out_channels, in_channels, size, _ = weight.shape
+            conv = nn.Conv2d(in_channels, out_channels, size)
+            conv.load_state_dict({"weight": weight, "bias": bias})
+            self.add_module(name, conv)
+        self.eval().requires_grad_(False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers this network can give, shallow to deep."""
+        return tuple(
+            f"relu{n}" for n in self.names if not self.distilled or hasattr(self, f"to_vgg{n}")
+        )
+
+    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+        """Features of ``image`` (N,3,H,W in 0..1), one (N,C,h,w) tensor per name in ``layers``."""
+        wanted = set(layers)
+        found: dict[str, Tensor] = {}
+        h = self.get_submodule("input")(image) if self.distilled else image * 255 - self.mean
+        for name in self.names:
+            if name.endswith("_1") and name != "1_1":
+                h = F.max_pool2d(h, 2)
+            h = F.pad(h, (1, 1, 1, 1), mode="reflect" if self.distilled else "constant")
+            h = F.relu(self.get_submodule(f"conv{name}")(h))
+            if f"relu{name}" in wanted:
+                head = f"to_vgg{name}"
+                found[f"relu{name}"] = F.relu(self.get_submodule(head)(h)) if self.distilled else h
+            if len(found) == len(wanted):
+                return found
+        missing = sorted(wanted - set(found))
+        raise WeightsError(f"the feature network has no layer {', '.join(missing)}")
+
+
+class Features(nn.Module):
+    """Named layers, each taken from the first of several networks that has it.
+
+    Giving the exact VGG-19 up to relu3_4 first and a distilled one second yields exact shallow
+    layers and approximate deep ones.
+    """
+
+    def __init__(self, nets: Sequence[FeatureNet], layers: Iterable[str]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+        self.plan: list[tuple[int, list[str]]] = []
+        left = list(layers)
+        for i, net in enumerate(nets):
+            mine = [layer for layer in left if layer in net.layers]
+            left = [layer for layer in left if layer not in mine]
+            if mine:
+                self.plan.append((i, mine))
+        if left:
+            raise WeightsError(f"no feature network given has layer {', '.join(left)}")
+
+    @classmethod
+    def load(cls, paths: Sequence[str | Path], layers: Iterable[str] = LAYERS[:4]) -> Features:
+        """Build from safetensors files; see the module docstring for what they may hold."""
+        return cls([FeatureNet(read_tensors(path)) for path in paths], layers)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of ``image`` (N,3,H,W in 0..1) by layer name."""
+        found: dict[str, Tensor] = {}
+        for i, layers in self.plan:
+            found.update(self.nets[i](image, layers))
+        return found

@@ -1,0 +1,135 @@
+"""Write what is derived from the code: the registry, the command reference, the hook reference.
+
+python tools/generate.py           write the files
+python tools/generate.py --check   exit 1 if one of them is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gentool import hookspecs, plugins
+from gentool.cards import Card
+from gentool.cli import COMMANDS, gentool
+from gentool.registry import SCHEMA
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDTH = 88
+
+
+def registry() -> str:
+    """``registry.toml``: a row for each first-party plugin, from its metadata and cards."""
+    lines = [
+        "# The catalogue of gentool plugins. Rows of first-party plugins are generated from their",
+        "# cards by `make docs`.",
+        f"schema = {SCHEMA}",
+    ]
+    cards = {p.distribution: p.card for p in plugins.methods() if p.card}
+    for path in sorted((ROOT / "plugins").glob("*/pyproject.toml")):
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        lines += ["", "[[plugin]]", *_row(path.parent, project, cards.get(project["name"]))]
+    return "\n".join(lines) + "\n"
+
+
+def _row(folder: Path, project: dict[str, Any], card: Card | None) -> Iterator[str]:
+    core = next(d for d in project["dependencies"] if d.startswith("gentool-core"))
+    row: dict[str, Any] = {
+        "name": folder.name,
+        "distribution": project["name"],
+        "methods": sorted(project.get("entry-points", {}).get("gentool.methods", {})),
+        "summary": card.summary if card else project["description"],
+        "tier": "core",
+        "licence": project["license"],
+        "gentool": core.removeprefix("gentool-core"),
+        "source": f"plugins/{folder.name} in gentool's repository",
+    }
+    yield from (f"{name} = {json.dumps(value)}" for name, value in row.items())
+    for entry in card.weights if card else ():
+        yield from ("", "[[plugin.weights]]")
+        for name in ("name", "file", "bytes", "sha256", "licence", "trained_on", "origin"):
+            yield f"{name} = {json.dumps(getattr(entry, name))}"
+
+
+def commands() -> str:
+    """``docs/commands.md``: the help of every command, and of every method's actions."""
+    parts = ["# Commands", "", "Generated from the code by `make docs`.", ""]
+    root = click.Context(gentool, info_name="gentool", terminal_width=WIDTH)
+    parts += _section("gentool", gentool, root)
+    for name in COMMANDS:
+        command = gentool.get_command(root, name)
+        assert command is not None
+        context = click.Context(command, root, info_name=name, terminal_width=WIDTH)
+        parts += _section(f"gentool {name}", command, context)
+        if name in ("run", "train"):
+            parts += _methods(name, command, context)
+    return "\n".join(parts)
+
+
+def _methods(name: str, group: click.Command, context: click.Context) -> Iterator[str]:
+    for plugin in plugins.methods():
+        card = plugin.card
+        if card is None or (name == "train" and card.training is None):
+            continue
+        for action in card.actions if name == "run" else (None,):
+            word = action.name if action and action is not card.actions[0] else None
+            command = group.build(card.name, word)  # type: ignore[attr-defined]
+            label = f"{card.name} {word}" if word else card.name
+            inner = click.Context(command, context, info_name=label, terminal_width=WIDTH)
+            yield from _section(f"gentool {name} {label}", command, inner)
+
+
+def _section(title: str, command: click.Command, context: click.Context) -> list[str]:
+    return [f"## {title}", "", "```text", command.get_help(context), "```", ""]
+
+
+def hooks() -> str:
+    """``docs/hooks.md``: every hook's signature and docstring."""
+    parts = [
+        "# Hooks",
+        "",
+        "Generated from `core/gentool/hookspecs.py` by `make docs`. Mark an implementation with",
+        "`@gentool.hookimpl`; take only the arguments you need.",
+        "",
+    ]
+    for name, function in vars(hookspecs).items():
+        if name.startswith("gentool_"):
+            arguments = ", ".join(inspect.signature(function).parameters)
+            parts += [f"## {name}({arguments})", "", inspect.getdoc(function) or "", ""]
+    return "\n".join(parts)
+
+
+FILES = {"registry.toml": registry, "docs/commands.md": commands, "docs/hooks.md": hooks}
+
+
+def stale() -> list[str]:
+    """Names of the files that are not what the code says."""
+    return [
+        name
+        for name, make in FILES.items()
+        if not (ROOT / name).exists() or (ROOT / name).read_text(encoding="utf-8") != make()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        old = stale()
+        sys.exit(f"stale: {', '.join(old)}; run make docs" if old else 0)
+    for name, make in FILES.items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_text(make(), encoding="utf-8")
+        print(name)
+
+
+if __name__ == "__main__":
+    main()
