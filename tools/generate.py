@@ -19,7 +19,7 @@ import click
 
 from gentool import hookspecs, plugins
 from gentool.cards import Card
-from gentool.cli import COMMANDS, gentool
+from gentool.cli.main import COMMANDS, gentool
 from gentool.registry import SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-from gentool.cli import main
+from gentool.cli.main import main
 
 if __name__ == "__main__":
     main()

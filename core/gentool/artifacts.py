@@ -102,9 +102,15 @@ class Grid(_Savable):
 
     @property
     def tensor(self) -> Tensor:
-        """The sheet, (3,H,W), white between the pictures."""
+        """The sheet, (3,H,W), white between the pictures.
+
+        Raises:
+            OutputError: there is no picture.
+        """
         import torch
 
+        if not self.tensors:
+            raise OutputError("a grid needs at least one picture")
         columns = self.columns or math.ceil(math.sqrt(len(self.tensors)))
         rows = math.ceil(len(self.tensors) / columns)
         height = max(t.shape[1] for t in self.tensors)
@@ -132,7 +138,7 @@ class Animation(_Savable):
 
     Attributes:
         frames: each (3,H,W) in 0..1, all of one size.
-        fps: frames a second.
+        fps: frames a second, up to 100.
         name: proposed file name without suffix.
     """
 
@@ -145,16 +151,27 @@ class Animation(_Savable):
         formats = {".webp": "WEBP", ".gif": "GIF"}
         if suffix.lower() not in formats:
             raise OutputError(f"an animation is written as {' or '.join(formats)}, not '{suffix}'")
+        if not self.frames or len({frame.shape for frame in self.frames}) > 1:
+            raise OutputError("an animation needs frames, all of one size")
+        if not 0 < self.fps <= 100:
+            raise OutputError(f"an animation has up to 100 frames a second, not {self.fps:g}")
         first, *rest = [images.to_pil(frame) for frame in self.frames]
+        options: dict[str, Any] = {}
+        if metadata and suffix.lower() == ".webp":  # a GIF has no room for it
+            options["exif"] = images.exif(metadata)
         buffer = io.BytesIO()
-        first.save(
-            buffer,
-            formats[suffix.lower()],
-            save_all=True,
-            append_images=rest,
-            duration=round(1000 / self.fps),
-            loop=0,
-        )
+        try:
+            first.save(
+                buffer,
+                formats[suffix.lower()],
+                save_all=True,
+                append_images=rest,
+                duration=round(1000 / self.fps),
+                loop=0,
+                **options,
+            )
+        except (OSError, ValueError) as e:
+            raise OutputError(f"cannot write the animation as {suffix}: {e}") from e
         return buffer.getvalue()
 
 
@@ -173,7 +190,7 @@ class File(_Savable):
     name: str = "file"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-        if suffix != self.suffix:
+        if suffix.lower() != self.suffix.lower():
             raise OutputError(f"this is written as {self.suffix}, not '{suffix}'")
         return self.data
 
@@ -183,7 +200,7 @@ class Figures(_Savable):
     """Named figures, written as JSON.
 
     Attributes:
-        values: numbers or texts by name.
+        values: numbers or texts by name; nan and infinities are written as texts.
         name: proposed file name without suffix.
     """
 
@@ -192,7 +209,12 @@ class Figures(_Savable):
     suffix = ".json"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-        if suffix != ".json":
+        if suffix.lower() != ".json":
             raise OutputError(f"figures are written as .json, not '{suffix}'")
-        content = dict(self.values) | ({"made_with": dict(metadata)} if metadata else {})
-        return json.dumps(content, indent=2).encode()
+        # JSON has neither nan nor infinity, which the PSNR of equal pictures is
+        values = {
+            name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in self.values.items()
+        }
+        content = values | ({"made_with": dict(metadata)} if metadata else {})
+        return (json.dumps(content, indent=2) + "\n").encode()

@@ -174,10 +174,11 @@ def resolve(reference: str) -> Any:
     """
     module, _, name = reference.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except PluginError:
-        raise
+        # its own AttributeErrors are bugs inside it, not a missing name
+        imported = importlib.import_module(module)
     except ImportError as e:
         raise PluginError(f"cannot import {reference}: {e}") from e
+    try:
+        return getattr(imported, name)
     except AttributeError as e:
         raise PluginError(f"{module} has no '{name}'") from e

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MAX_THREADS = 1024  # OpenMP takes the whole process down where it cannot start that many
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     import torch
 
     if threads is not None:
-        if threads < 1:
-            raise DeviceError(f"--threads: must be at least 1, got {threads}")
+        if not 1 <= threads <= MAX_THREADS:
+            raise DeviceError(f"--threads: must be between 1 and {MAX_THREADS}, got {threads}")
         torch.set_num_threads(threads)
     chosen = _device(device)
     if precision not in PRECISIONS:
-        raise DeviceError(f"--precision: must be one of {', '.join(PRECISIONS)}, got '{precision}'")
+        raise DeviceError(f"--precision: must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "auto":
         precision = "bf16" if _fast_bf16(chosen) else "fp32"
     if precision == "fp16" and chosen.type == "cpu":
@@ -88,7 +89,7 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise DeviceError(f"--device: must be auto, cpu, mps, cuda or cuda:N, got '{name}'")
+        raise DeviceError(f"--device: must be auto, cpu, mps, cuda or cuda:N, got {name!r}")
     if device.type == "cuda" and (device.index or 0) >= cuda:
         has = f"has {cuda} CUDA device{'s' * (cuda > 1)}" if cuda else "has no CUDA device"
         raise DeviceError(f"--device {name}: this machine {has}; try --device auto")

@@ -9,6 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def expand(path: str | Path) -> Path:
+    """``~/a.png`` in full; a file that is called ``~a.png`` is left as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no user of that name
+        return Path(path)
+
+
 def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
     """Write a file through a temporary one in the same folder.
 

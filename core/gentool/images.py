@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,12 +54,15 @@ _FORMATS = {
 }
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 4},  # a third of the time of the default 6, 2 % larger
-    "JPEG": {"quality": 95, "subsampling": 0, "optimize": True},
+    # without "optimize", which fails on noise: Pillow gives it too small a buffer
+    "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 92, "method": 4},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 _DESCRIPTION = 0x010E  # EXIF ImageDescription: the one text field that all these formats share
 _SOFTWARE = 0x0131
+_ORIENTATION = 0x0112
+_LIMIT_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -96,52 +100,73 @@ def read(source: Source, allow_large: bool = False) -> Picture:
     if not isinstance(source, str | Path):
         import PIL.Image
 
-        if isinstance(source, PIL.Image.Image):
+        if not isinstance(source, PIL.Image.Image):
+            return _from_tensor(source)
+        with _explained("image"):  # Pillow opens lazily, so its file may turn out damaged here
             return _from_pil(source, "image")
-        return _from_tensor(source)
     path = Path(source)
     with _opened(path, allow_large) as image:
+        image.load()
         return _from_pil(image, path.stem)
 
 
 @contextlib.contextmanager
 def _opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
-    """A decoded Pillow image; whatever goes wrong with the file becomes one ImageError."""
+    """A Pillow image, not yet decoded; whatever goes wrong becomes one ImageError."""
     import PIL.Image
 
-    if path.is_dir():
-        raise ImageError(f"{path}: is a folder, not a picture")
-    limit = PIL.Image.MAX_IMAGE_PIXELS
-    try:
+    with _explained(path), _without_limit(allow_large):
+        if path.is_dir():
+            raise ImageError(f"{path}: is a folder, not a picture")
         if path.stat().st_size == 0:
             raise ImageError(f"{path}: the file is empty (0 bytes)")
-        if allow_large:
-            PIL.Image.MAX_IMAGE_PIXELS = None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            image = PIL.Image.open(path)
-        with image:
-            image.load()
+        with PIL.Image.open(path) as image:
             yield image
-    except (ImageError, KeyboardInterrupt):
+
+
+@contextlib.contextmanager
+def _without_limit(wanted: bool) -> Iterator[None]:
+    """Lift Pillow's decompression-bomb limit, which is global, for the body."""
+    import PIL.Image
+
+    if not wanted:
+        yield
+        return
+    with _LIMIT_LOCK:  # two threads would restore one another's None
+        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextlib.contextmanager
+def _explained(where: str | Path) -> Iterator[None]:
+    """Make one ImageError of whatever the body raises on a bad file."""
+    import PIL.Image
+
+    try:
+        with warnings.catch_warnings():
+            # large pictures below the limit, odd EXIF: nothing that the user could act on
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+            yield
+    except ImageError:
         raise
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such file{_near(path)}") from None
+        raise ImageError(f"{where}: no such file{_near(Path(where))}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(
-            f"{path}: more than {2 * (limit or 0) / 1e6:.0f} megapixels; "
+            f"{where}: more than {2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels; "
             "if you trust it, add --allow-large"
         ) from None
     except PIL.UnidentifiedImageError:
-        raise ImageError(f"{path}: not a picture that Pillow can read") from None
+        raise ImageError(f"{where}: not a picture that Pillow can read") from None
     except MemoryError:
-        raise ImageError(f"{path}: does not fit into memory") from None
+        raise ImageError(f"{where}: does not fit into memory") from None
     # Pillow's decoders raise nearly anything on damaged files: SyntaxError, struct.error, ...
     except Exception as e:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e) or repr(e)
-        raise ImageError(f"{path}: cannot read the picture: {reason}") from e
-    finally:
-        PIL.Image.MAX_IMAGE_PIXELS = limit
+        raise ImageError(f"{where}: cannot read the picture: {' '.join(reason.split())}") from e
 
 
 def _near(path: Path) -> str:
@@ -151,32 +176,72 @@ def _near(path: Path) -> str:
 
 
 def _from_pil(image: PIL.Image.Image, name: str) -> Picture:
-    import numpy as np
-    import torch
-    from PIL import ImageOps
-
     notes = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with previews behind it
         notes.append(f"animated or paged: took the first of {frames} frames")
     if image.width * image.height == 0:
         raise ImageError(f"{name}: the picture has no pixels")
-    image = ImageOps.exif_transpose(image)
-    alpha = None
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
+    image = _upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = torch.from_numpy(np.array(image, dtype=np.float32))[None]
-        top = grey.max().item()
-        scale = 1.0 if top <= 1 else 255.0 if top <= 255 and image.mode == "F" else 65535.0
-        pixels = (grey / scale).nan_to_num().clamp(0, 1).expand(3, -1, -1).contiguous()
+        pixels, alpha, note = _from_wide(image)
     else:
+        alpha = None
+        if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+            rgba = image.convert("RGBA")
+            alpha = _chw(rgba.getchannel("A"))
+            # grey stays grey, as its colour profile is one for grey
+            image = (image if image.mode in ("1", "L", "LA") else rgba).convert(
+                "L" if image.mode in ("1", "L", "LA") else "RGB"
+            )
         image, note = _to_srgb(image)
-        notes += note
         pixels = _chw(image)
-    opaque = alpha is None or alpha.getextrema() == (255, 255)
-    return Picture(pixels, None if alpha is None or opaque else _chw(alpha), name, tuple(notes))
+    if alpha is not None and bool((alpha == 1).all()):
+        alpha = None
+    return Picture(pixels, alpha, name, (*notes, *note))
+
+
+def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Apply the EXIF orientation; damaged EXIF is no reason to refuse a picture."""
+    from PIL.Image import Transpose
+
+    # not ImageOps.exif_transpose, which also rewrites the EXIF and fails where it is odd
+    orientation = None
+    with contextlib.suppress(Exception):
+        orientation = image.getexif().get(_ORIENTATION)
+    steps = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(steps[orientation]) if orientation in steps else image
+
+
+def _from_wide(image: PIL.Image.Image) -> tuple[Tensor, Tensor | None, list[str]]:
+    """Pixels (3,H,W), alpha (1,H,W) or None, and notes of grey with more than 8 bits."""
+    import numpy as np
+    import torch
+
+    grey = torch.from_numpy(np.array(image, dtype=np.float32))[None]
+    alpha = None
+    if "transparency" in image.info:  # one grey value that means transparent
+        alpha = (grey != image.info["transparency"]).float()
+    finite = grey[grey.isfinite()]
+    top = finite.max().item() if finite.numel() else 0.0
+    # only the type tells the scale of integers; floats are 0..1 by custom, overshoot included
+    if image.mode == "F" and top <= 2:
+        scale = 1.0
+    elif image.mode == "F" and top <= 255:
+        scale = 255.0
+    else:
+        scale = max(65535.0, top)
+    note = [f"values up to {top:.6g}: the brightest became white"] if scale > 65535 else []
+    pixels = (grey.nan_to_num(nan=0.0) / scale).clamp(0, 1).expand(3, -1, -1).contiguous()
+    return pixels, alpha, note
 
 
 def _chw(image: PIL.Image.Image) -> Tensor:
@@ -196,10 +261,14 @@ def _to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
 
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            # a profile of another mode than the pixels (RGBA read from RGB) still applies
-            flat = image.convert("RGB") if image.mode in ("RGBA", "P", "RGBX") else image
+            space = source.profile.xcolor_space.strip()
+            # palettes, and greys that an RGB editor saved, mean the colours of their profile
+            if space == "RGB" and image.mode in ("1", "L", "P", "RGBX"):
+                image = image.convert("RGB")
+            elif space == "GRAY" and image.mode == "1":
+                image = image.convert("L")
             converted = ImageCms.profileToProfile(
-                flat, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             return image.convert("RGB"), ["the colour profile is unusable and was ignored"]
@@ -219,7 +288,7 @@ def _from_tensor(tensor: Tensor) -> Picture:
     low, high = tensor.aminmax()
     if not (low >= 0 and high <= 1):  # also true for nan
         raise ImageError(f"a picture tensor must lie in 0..1, got {low:.3g}..{high:.3g}")
-    alpha = tensor[3:] if tensor.shape[0] == 4 else None
+    alpha = tensor[3:] if tensor.shape[0] == 4 and tensor[3].min() < 1 else None
     return Picture(tensor[:3].expand(3, -1, -1).contiguous(), alpha, "image")
 
 
@@ -281,41 +350,63 @@ def encode(image: PIL.Image.Image, suffix: str, metadata: Mapping[str, Any] | No
         white.paste(image, mask=image.getchannel("A"))
         image = white
     if metadata and format_ != "BMP":
-        exif = PIL.Image.Exif()
-        exif[_SOFTWARE] = "gentool"
-        exif[_DESCRIPTION] = json.dumps(metadata, ensure_ascii=True)
-        options["exif"] = exif
+        options["exif"] = exif(metadata)
     buffer = io.BytesIO()
     try:
         image.save(buffer, format_, **options)
     except (OSError, ValueError) as e:
-        raise OutputError(f"cannot write {image.width}x{image.height} as {format_}: {e}") from e
+        hint = "; leave the metadata out or take .png" if "EXIF" in str(e) else ""
+        raise OutputError(
+            f"cannot write {image.width}x{image.height} as {format_}: {e}{hint}"
+        ) from e
     return buffer.getvalue()
+
+
+def exif(metadata: Mapping[str, Any]) -> PIL.Image.Exif:
+    """Provenance as the EXIF that :func:`read_metadata` reads."""
+    import PIL.Image
+
+    tags = PIL.Image.Exif()
+    tags[_SOFTWARE] = "gentool"
+    tags[_DESCRIPTION] = json.dumps(metadata, ensure_ascii=True)
+    return tags
 
 
 def read_metadata(path: str | Path) -> dict[str, Any] | None:
     """The provenance inside a picture that gentool wrote, or None.
 
     Raises:
-        ImageError: not a readable picture.
+        ImageError: not a picture.
     """
     with _opened(Path(path), allow_large=True) as image:
-        exif = image.getexif()
+        return _made_with(image)
+
+
+def _made_with(image: PIL.Image.Image) -> dict[str, Any] | None:
+    # gentool's EXIF lies before the pixels; looking behind them would decode a PNG
+    if image.format == "PNG" and "exif" not in image.info:
+        return None
     try:
-        found = json.loads(exif.get(_DESCRIPTION, ""))
-    except (ValueError, TypeError):
+        found = json.loads(image.getexif().get(_DESCRIPTION, ""))
+    except Exception:  # a stranger's picture holds anything
         return None
     return found if isinstance(found, dict) and "gentool" in found else None
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """Format, size, mode and provenance of a picture file, for ``gentool info``."""
+    """Format, size, mode and provenance of a picture file, for ``gentool info``.
+
+    Nothing is decoded, so it is cheap on pictures of any size.
+
+    Raises:
+        ImageError: not a picture.
+    """
     with _opened(Path(path), allow_large=True) as image:
-        facts: dict[str, Any] = {
+        return {
             "file": Path(path).name,
             "format": image.format,
             "width": image.width,
             "height": image.height,
             "mode": image.mode,
+            "made_with": _made_with(image),
         }
-    return facts | {"made_with": read_metadata(path)}

@@ -9,10 +9,12 @@ A plugin's ``options.py`` subclasses :class:`Options` and never imports torch::
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import textwrap
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -21,6 +23,7 @@ from pydantic import Field
 from pydantic_core import core_schema
 
 from gentool.errors import UsageError, did_you_mean
+from gentool.files import expand
 from gentool.images import SUFFIXES, name_of
 
 __all__ = ["Field", "ImageFile", "ImageFiles", "Options", "PathList"]
@@ -71,14 +74,16 @@ PathList = Annotated[
 
 def _image(value: Any) -> Any:
     if isinstance(value, str | Path):
-        path = Path(value).expanduser()
-        if path.is_dir():
-            raise ValueError(f"must be a picture, but {path} is a folder")
-        if not path.exists():
-            raise ValueError(f"no such file: {path}{_near(path)}")
+        path = expand(value)
+        with _os_errors(path):
+            if path.is_dir():
+                raise ValueError(f"must be a picture, but {path} is a folder")
+            if not path.exists():
+                raise ValueError(f"no such file: {path}{_near(path)}")
         return path
     # told by name, so that checking options needs neither Pillow nor torch
-    if any(c.__module__.partition(".")[0] in ("PIL", "torch") for c in type(value).__mro__):
+    bases = {f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__}
+    if bases & {"PIL.Image.Image", "torch.Tensor"}:
         return value
     raise ValueError(f"must be a path, a PIL image or a tensor, got {type(value).__name__}")
 
@@ -86,14 +91,26 @@ def _image(value: Any) -> Any:
 def _images(value: Any) -> list[Any]:
     found: list[Any] = []
     for item in value if isinstance(value, list | tuple) else [value]:
-        found += _expand(item) if isinstance(item, str | Path) else [_image(item)]
+        if isinstance(item, str | Path):
+            with _os_errors(item):
+                found += _expand(expand(item))
+        else:
+            found.append(_image(item))
     if not found:
         raise ValueError("at least one picture is needed")
     return found
 
 
-def _expand(value: str | Path) -> list[Any]:
-    path = Path(value).expanduser()
+@contextlib.contextmanager
+def _os_errors(path: str | Path) -> Iterator[None]:
+    """A name that is too long, a folder that may not be read: pydantic wants a ValueError."""
+    try:
+        yield
+    except OSError as e:
+        raise ValueError(f"{path}: {e.strerror or e}") from e
+
+
+def _expand(path: Path) -> list[Any]:
     if path.is_dir():
         inside = sorted(
             p
@@ -107,7 +124,7 @@ def _expand(value: str | Path) -> list[Any]:
         matches = sorted(
             p
             for p in map(Path, glob.glob(str(path), recursive=True))
-            if p.suffix.lower() in SUFFIXES
+            if p.suffix.lower() in SUFFIXES and p.is_file()
         )
         if not matches:
             raise ValueError(f"no picture matches {path}")
@@ -150,10 +167,19 @@ def validate(
         UsageError: ``--alpha: must be between 0 and 1, got 7``.
     """
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate({n: _literal(model, n, v) for n, v in values.items()})
     except pydantic.ValidationError as e:
         lines = [_explain(model, error, prefix, known) for error in e.errors(include_url=False)]
         raise UsageError("; ".join(dict.fromkeys(lines))) from None
+
+
+def _literal(model: type[Options], name: str, value: Any) -> Any:
+    """``"8"`` for a ``Literal[8, 16]``, as a command line gives it, becomes 8."""
+    field = model.model_fields.get(name)
+    bare = plain(field.annotation) if field else None
+    if isinstance(value, str) and typing.get_origin(bare) is Literal:
+        return next((a for a in typing.get_args(bare) if str(a) == value), value)
+    return value
 
 
 def flag(name: str, prefix: str = "--") -> str:
@@ -174,23 +200,32 @@ def _explain(model: type[Options], error: Any, prefix: str, known: tuple[str, ..
         return f"{where}: no such option{near}"
     if kind == "value_error":
         return f"{where}: {context['error']}"
-    given = error["input"]
-    got = f", got '{given}'" if isinstance(given, str) and not _number(given) else f", got {given}"
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
-        return f"{where}: must be {span(model.model_fields[name])}{got}"
+    got = _got(error["input"])
+    field = model.model_fields[name]
+    within = span(field)
+    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and within:
+        return f"{where}: must be {within}{got}"
     if kind in ("finite_number", "float_parsing", "float_type"):
-        within = span(model.model_fields[name])
         return f"{where}: must be a number{' ' + within if within else ''}{got}"
     if kind in ("int_parsing", "int_type", "int_from_float"):
-        within = span(model.model_fields[name])
         return f"{where}: must be a whole number{' ' + within if within else ''}{got}"
-    if kind == "literal_error":
-        words = choices(model.model_fields[name].annotation) or []
-        near = did_you_mean(str(given), words)
-        return f"{where}: must be {', '.join(words[:-1])} or {words[-1]}{got}{near}"
+    words = choices(field.annotation)
+    if kind == "literal_error" and words:
+        near = did_you_mean(str(error["input"]), words)
+        listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        return f"{where}: must be {listed}{got}{near}"
     if kind in ("bool_parsing", "bool_type"):
         return f"{where}: must be true or false{got}"
     return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}{got}"
+
+
+def _got(given: Any) -> str:
+    """What was given, in one short line."""
+    if isinstance(given, str) and not _number(given):
+        return f", got {textwrap.shorten(given, 80)!r}"
+    if given is None or isinstance(given, str | bool | int | float):
+        return f", got {textwrap.shorten(str(given), 80)}"
+    return f", got a {type(given).__name__}"
 
 
 def _number(text: str) -> bool:
@@ -232,8 +267,10 @@ def plain(annotation: Any) -> Any:
 
 
 def choices(annotation: Any) -> list[str] | None:
-    """The words of a ``Literal``, or None."""
+    """The words of a ``Literal``, or of a list of one; None of anything else."""
     bare = plain(annotation)
+    if takes_several(bare):
+        return choices(typing.get_args(bare)[0])
     return [str(a) for a in typing.get_args(bare)] if typing.get_origin(bare) is Literal else None
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gentool.cards import Card, WeightsFile
 from gentool.errors import OutputError, WeightsError, did_you_mean
+from gentool.files import expand, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,7 @@ MAX_HEADER = 8 << 20
 MAX_BYTES = 32 << 30
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _ITEM_BYTES |= {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
+_ITEM_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "C64": 8}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Header:
         """The config that rebuilds the networks; empty if the file has none."""
         try:
             config = json.loads(self.metadata.get("config", "{}"))
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise WeightsError(f"the config inside is not JSON: {e}") from e
         if not isinstance(config, dict):
             raise WeightsError("the config inside is not a JSON object")
@@ -86,19 +88,24 @@ def read_header(path: str | Path) -> Header:
         raise WeightsError(f"{path}: no such weights file") from None
     except OSError as e:
         raise WeightsError(f"{path}: cannot read: {e.strerror or e}") from e
-    kind = "a pickle, which gentool never loads; convert it to safetensors"
-    if prefix[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise WeightsError(f"{path}: this is {kind}")
+    # a sound file whose header has, say, 640 bytes begins with the same two bytes as a pickle
+    pickled = prefix[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    if pickled and not raw.startswith(b"{"):
+        raise WeightsError(
+            f"{path}: this is a pickle, which gentool never loads; convert it to safetensors"
+        )
     if size > MAX_BYTES or len(raw) != length or length == 0:
         raise WeightsError(f"{path}: not a safetensors file, or cut short")
     try:
         entries = json.loads(raw)
         metadata = entries.pop("__metadata__", {})
-        shapes = {name: tuple(map(int, e["shape"])) for name, e in entries.items()}
+        shapes = {name: tuple(e["shape"]) for name, e in entries.items()}
         dtypes = {name: str(e["dtype"]) for name, e in entries.items()}
         ends = [e["data_offsets"] for e in entries.values()]
         sound = all(
-            end - start == math.prod(shape) * _ITEM_BYTES[dtype] and min(shape, default=0) >= 0
+            # whole numbers, checked before they are multiplied: Infinity is JSON to Python
+            all(type(n) is int and 0 <= n < 2**63 for n in (start, end, *shape))
+            and end - start == math.prod(shape) * _ITEM_BYTES[dtype]
             for (start, end), shape, dtype in zip(
                 ends, shapes.values(), dtypes.values(), strict=True
             )
@@ -169,10 +176,10 @@ def find(card: Card, choice: str | None) -> Path:
     """
     if choice is None or choice in {w.name for w in card.weights}:
         return packaged(card, choice)[0]
-    path = Path(choice).expanduser()
+    path = expand(choice)
     if path.is_dir() and (path / "weights.safetensors").is_file():
         return path / "weights.safetensors"  # a training run's folder
-    if not path.exists() and path.suffix == "" and os.sep not in choice:
+    if card.weights and not path.exists() and path.suffix == "" and os.sep not in choice:
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path
 
@@ -233,6 +240,11 @@ def load(model_class: type[AnyModel], path: str | Path, method: str | None = Non
                 f"{path}: tensor '{name}' is {header.shapes.get(name, 'missing')}, "
                 f"its config asks for {shapes.get(name, 'none of that name')}"
             )
+    if any(buffer.is_meta for buffer in _constants(model)):
+        # constants that are no weights have no data on the meta device; now that the sizes are
+        # known to be those of the file, build them, without a draw that would shift the seed
+        with torch.random.fork_rng(devices=[]):
+            model = model_class.from_config(header.config)
     tensors = read_tensors(path)
     for prefix, net in model.networks.items():
         mine = {n: tensors[f"{prefix}.{n}"] for n in net.state_dict()}
@@ -253,17 +265,23 @@ def save(path: str | Path, model: Model, method: str, half: bool = False, **meta
         metadata: free text to keep: licence, trained_on, origin, recipe.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or a value is too large for float16.
     """
     import torch
 
-    def pack(t: Tensor) -> Tensor:
-        t = t.detach().cpu().contiguous()
-        return t.to(torch.float16) if half and t.is_floating_point() else t
+    def pack(name: str, t: Tensor) -> Tensor:
+        # a copy each: safetensors refuses tensors that share memory, as tied weights do
+        t = t.detach().cpu().clone(memory_format=torch.contiguous_format)
+        if not (half and t.is_floating_point()):
+            return t
+        packed = t.to(torch.float16)
+        if bool((packed.isinf() & ~t.isinf()).any()):
+            raise OutputError(f"{path}: tensor '{name}' holds values too large for float16")
+        return packed
 
     config = json.dumps(dict(model.get_config()), sort_keys=True)
     header = {"format": FORMAT, "method": method, "config": config, **metadata}
-    write_tensors(path, {n: pack(t) for n, t in _state(model).items()}, header)
+    write_tensors(path, {n: pack(n, t) for n, t in _state(model).items()}, header)
 
 
 def write_tensors(
@@ -275,8 +293,6 @@ def write_tensors(
         OutputError: the file cannot be written.
     """
     from safetensors.torch import save as to_bytes
-
-    from gentool.files import write_atomic
 
     data = to_bytes(dict(tensors), dict(metadata))
     try:
@@ -291,3 +307,14 @@ def _state(model: Model) -> dict[str, Tensor]:
         for prefix, net in model.networks.items()
         for name, tensor in net.state_dict().items()
     }
+
+
+def _constants(model: Model) -> list[Tensor]:
+    """Buffers that are not saved with the weights."""
+    saved = _state(model)
+    return [
+        buffer
+        for prefix, net in model.networks.items()
+        for name, buffer in net.named_buffers()
+        if f"{prefix}.{name}" not in saved
+    ]

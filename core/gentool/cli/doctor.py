@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from gentool import __version__, plugins
-from gentool.cli import OK, PART_FAILED
+from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
 from gentool.errors import GentoolError
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gentool import cards, plugins
-from gentool.cli import OK, PART_FAILED
+from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.common import Methods, compute_flags, debug_flag, settings
 from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.cli.talk import Talk

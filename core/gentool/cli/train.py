@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gentool import cards, plugins
-from gentool.cli import INTERRUPTED, OK
+from gentool.cli.main import INTERRUPTED, OK
 from gentool.cli.common import Methods, compute_flags, debug_flag, no_action, settings
 from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.cli.talk import Talk

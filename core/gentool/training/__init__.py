@@ -2,5 +2,14 @@
 
 from gentool.training.data import Pictures, prefetch, random_crop
 from gentool.training.loop import Plan, fit
+from gentool.training.state import load_optimizer_state, optimizer_state
 
-__all__ = ["Pictures", "Plan", "fit", "prefetch", "random_crop"]
+__all__ = [
+    "Pictures",
+    "Plan",
+    "fit",
+    "load_optimizer_state",
+    "optimizer_state",
+    "prefetch",
+    "random_crop",
+]

@@ -248,26 +248,3 @@ def _interruptible() -> Iterator[threading.Event]:
         yield event
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def tensors_of(optimizer: torch.optim.Optimizer, prefix: str = "optimizer") -> dict[str, Tensor]:
-    """An optimizer's per-parameter state as tensors by name, for :meth:`Trainer.state`."""
-    found: dict[str, Tensor] = {}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for slot, value in slots.items():
-            found[f"{prefix}.{index}.{slot}"] = torch.as_tensor(value)
-    return found
-
-
-def load_tensors(
-    optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], prefix: str = "optimizer"
-) -> None:
-    """Take back what :func:`tensors_of` gave."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        if name.startswith(f"{prefix}."):
-            _, index, slot = name.rsplit(".", 2)
-            slots.setdefault(int(index), {})[slot] = value
-    optimizer.load_state_dict(
-        {"state": slots, "param_groups": optimizer.state_dict()["param_groups"]}
-    )

@@ -12,8 +12,13 @@ from torch import Tensor
 
 from gentool.artifacts import Grid
 from gentool.compute import Compute
-from gentool.training import Pictures, prefetch, random_crop
-from gentool.training.loop import load_tensors, tensors_of
+from gentool.training import (
+    Pictures,
+    load_optimizer_state,
+    optimizer_state,
+    prefetch,
+    random_crop,
+)
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import TrainOptions
 from gentool_perceptual.features import Features
@@ -117,10 +122,10 @@ class AdaINTrainer:
 
     def state(self) -> Mapping[str, Tensor]:
         nets = {f"net.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        return nets | tensors_of(self.optimizer) | {"steps": torch.tensor(self.steps)}
+        return nets | optimizer_state(self.optimizer) | {"steps": torch.tensor(self.steps)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         nets = {n.removeprefix("net."): t for n, t in state.items() if n.startswith("net.")}
         self.model.load_state_dict(nets)
-        load_tensors(self.optimizer, state)
+        load_optimizer_state(self.optimizer, state)
         self.steps = int(state["steps"])

@@ -1,0 +1,131 @@
+"""The ``gentool`` command: a group whose commands are imported when they are typed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from gentool import __version__
+from gentool.errors import GentoolError, UsageError, did_you_mean
+
+# name: (module of this package, one line for the help)
+COMMANDS = {
+    "list": ("list", "Show the methods that are installed."),
+    "info": ("info", "Describe a method, a picture made by gentool, or a weights file."),
+    "run": ("run", "Run a method on your pictures."),
+    "train": ("train", "Train a method on your own pictures."),
+    "schema": ("schema", "Print the JSON Schema of a method's options."),
+    "doctor": ("doctor", "Check Python, torch, devices, plugins and weights."),
+    "completion": ("completion", "Print the script that completes gentool in your shell."),
+}
+OK, PART_FAILED, USER_ERROR, BUG, INTERRUPTED = 0, 1, 2, 70, 130
+
+
+class Main(click.Group):
+    """The top-level group: imports a command's module only to run it or show its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            module = importlib.import_module(f"gentool.cli.{COMMANDS[name][0]}")
+            command: click.Command = module.command
+            return command
+        from gentool import cards, plugins
+
+        record = plugins.records("gentool_commands").get(name)
+        return cards.resolve(record.reference) if record else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        command = self.get_command(ctx, args[0])
+        if command is None and not ctx.resilient_parsing:
+            known = [*COMMANDS, *_method_names()]
+            hint = did_you_mean(args[0], known)
+            if args[0] in known:  # someone typed `gentool adain`
+                hint = f"; did you mean 'gentool run {args[0]}'?"
+            raise UsageError(f"there is no command '{args[0]}'{hint}")
+        return args[0], command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _method_names() -> list[str]:
+    from gentool import plugins
+
+    return plugins.method_names()
+
+
+@click.group(
+    cls=Main,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: gentool run adain --content PICTURE --style PICTURE",
+)
+@click.version_option(__version__, "-V", "--version", message="gentool %(version)s")
+def gentool() -> None:
+    """Generate and transform pictures; every method is a plugin."""
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the ``gentool`` command."""
+    code = invoke(args)
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def invoke(args: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; every error ends here."""
+    arguments = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in arguments
+    try:
+        result: Any = gentool.main(arguments, prog_name="gentool", standalone_mode=False)
+        return result if isinstance(result, int) else OK
+    except GentoolError as e:
+        if debug:
+            traceback.print_exc()
+        return _fail(str(e))
+    except click.exceptions.NoArgsIsHelpError as e:
+        click.echo(e.format_message(), err=True)
+        return USER_ERROR
+    except click.ClickException as e:
+        return _fail(_click_message(e))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("gentool: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone: `gentool list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception:
+        traceback.print_exc()
+        click.echo("gentool: this is a bug in gentool or in a plugin; please report it", err=True)
+        return BUG
+
+
+def _fail(message: str) -> int:
+    click.echo(f"gentool: error: {' '.join(message.split())}", err=True)
+    return USER_ERROR
+
+
+def _click_message(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        near = error.possibilities
+        hint = f"; did you mean '{min(near)}'?" if near else ""
+        return f"{error.option_name}: no such option{hint}"
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        name = error.param.opts[-1] if error.param.param_type_name == "option" else None
+        return f"{name or error.param.make_metavar(error.ctx)}: is required"  # type: ignore[arg-type]
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return f"{error.param.opts[-1]}: {error.message}"
+    return error.format_message()

@@ -1,0 +1,106 @@
+"""Feature networks and losses, on small random networks of VGG-19's shape."""
+
+import pytest
+import torch
+from gentool import WeightsError, losses
+from gentool_perceptual.features import CONVOLUTIONS, FeatureNet, Features
+from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss, gram, statistics
+from safetensors.torch import save_file
+
+
+def network(upto, distilled=False):
+    torch.manual_seed(0)
+    tensors, width = {}, 3
+    if distilled:
+        tensors["input.weight"], tensors["input.bias"] = torch.eye(3).view(3, 3, 1, 1), torch.zeros(3)
+    for name in CONVOLUTIONS[: CONVOLUTIONS.index(upto) + 1]:
+        tensors[f"conv{name}.weight"] = torch.randn(4, width, 3, 3) / (9 * width) ** 0.5
+        tensors[f"conv{name}.bias"] = torch.zeros(4)
+        width = 4
+        if distilled and name.endswith("_1"):
+            tensors[f"to_vgg{name}.weight"] = torch.randn(6, 4, 1, 1)
+            tensors[f"to_vgg{name}.bias"] = torch.zeros(6)
+    return tensors
+
+
+def test_layers_halve_the_size_at_each_block():
+    net = FeatureNet(network("3_4"))
+    found = net(torch.rand(2, 3, 32, 40), ["relu1_1", "relu2_1", "relu3_4"])
+    assert {name: tuple(f.shape) for name, f in found.items()} == {
+        "relu1_1": (2, 4, 32, 40),
+        "relu2_1": (2, 4, 16, 20),
+        "relu3_4": (2, 4, 8, 10),
+    }
+    assert all((f >= 0).all() for f in found.values())
+
+
+def test_plain_networks_take_the_published_normalisation():
+    tensors = network("1_1")
+    tensors["conv1_1.weight"] = torch.zeros(4, 3, 3, 3)
+    tensors["conv1_1.weight"][0, 0, 1, 1] = 1  # passes red on
+    red = torch.zeros(1, 3, 8, 8)
+    red[:, 0] = 1
+    value = FeatureNet(tensors)(red, ["relu1_1"])["relu1_1"][0, 0, 4, 4]
+    assert value.item() == pytest.approx(255 - 123.68, abs=1e-3)
+
+
+def test_each_layer_comes_from_the_first_network_that_has_it():
+    exact, distilled = FeatureNet(network("2_2")), FeatureNet(network("4_1", distilled=True))
+    found = Features([exact, distilled], ["relu1_1", "relu2_1", "relu4_1"])(torch.rand(1, 3, 32, 32))
+    assert {name: f.shape[1] for name, f in found.items()} == {
+        "relu1_1": 4,
+        "relu2_1": 4,
+        "relu4_1": 6,  # through the distilled network's head
+    }
+
+
+def test_networks_are_frozen_but_let_gradients_through():
+    net = FeatureNet(network("2_1"))
+    assert not any(p.requires_grad for p in net.parameters())
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    net(image, ["relu2_1"])["relu2_1"].sum().backward()
+    assert image.grad.abs().sum() > 0
+
+
+def test_unfit_files_and_missing_layers_are_one_line(tmp_path):
+    save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match="not a VGG-19 feature network"):
+        Features.load([tmp_path / "a.safetensors"])
+    save_file(network("2_1"), tmp_path / "b.safetensors")
+    with pytest.raises(WeightsError, match="no feature network given has layer relu3_1, relu4_1"):
+        Features.load([tmp_path / "b.safetensors"])
+
+
+def test_statistics_and_gram_are_the_textbook_ones():
+    torch.manual_seed(0)
+    f = torch.rand(2, 5, 6, 7)
+    mean, std = statistics(f)
+    assert torch.allclose(mean, f.mean((2, 3)))
+    assert torch.allclose(std, f.std((2, 3)), atol=1e-5)
+    flat = f[1].flatten(1)
+    assert torch.allclose(gram(f)[1], flat @ flat.T / 42, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "term"), [("content", "content"), ("style-statistics", "style"), ("gram", "gram")]
+)
+def test_losses_by_name_are_zero_at_the_target_and_relative(name, term):
+    torch.manual_seed(0)
+    loss = losses.get(name)(["relu1_1"])
+    f = {"relu1_1": torch.rand(2, 4, 8, 8)}
+    assert loss(f, f)[term].item() == pytest.approx(0, abs=1e-9)
+    other = {"relu1_1": torch.rand(2, 4, 8, 8)}
+    tenfold = [{"relu1_1": 10 * maps["relu1_1"]} for maps in (f, other)]
+    assert loss(f, other)[term].item() == pytest.approx(loss(*tenfold)[term].item(), rel=1e-3)
+
+
+def test_style_losses_compare_pictures_of_different_sizes():
+    a, b = {"x": torch.rand(1, 4, 8, 8)}, {"x": torch.rand(1, 4, 5, 9)}
+    assert StatisticsLoss(["x"])(a, b)["style"].isfinite()
+    assert GramLoss(["x"])(a, b)["gram"].isfinite()
+
+
+def test_losses_are_float32_under_bf16_features():
+    a, b = ({"x": torch.rand(1, 4, 8, 8).bfloat16()} for _ in range(2))
+    assert ContentLoss(["x"])(a, b)["content"].dtype == torch.float32
+    assert GramLoss(["x"])(a, b)["gram"].dtype == torch.float32

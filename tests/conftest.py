@@ -1,0 +1,66 @@
+"""Fixtures shared by the tests of core and of the plugins."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+class Site:
+    """A folder of made-up installed distributions, for a Python of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def add(self, distribution, entries, modules, requires=("gentool-core>=0.1,<0.2",)):
+        """Lay out what pip would: modules, metadata, entry points."""
+        info = self.folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{needs}"
+        )
+        groups = "".join(
+            f"[{group}]\n" + "".join(f"{name} = {module}\n" for name, module in lines.items())
+            for group, lines in entries.items()
+        )
+        (info / "entry_points.txt").write_text(groups)
+        for name, code in modules.items():
+            (self.folder / f"{name}.py").write_text(textwrap.dedent(code))
+
+    def python(self, *arguments, **more):
+        """Run Python with these distributions installed beside the real ones."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "COLUMNS": "100"}
+        return subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment | more,
+        )
+
+    def gentool(self, *arguments, **more):
+        """Run the command line with these distributions installed."""
+        return self.python("-m", "gentool", *arguments, **more)
+
+
+@pytest.fixture
+def site(tmp_path):
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return Site(folder)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two small real photographs: content.png and style.png in a folder of their own."""
+    from PIL import Image
+    from skimage import data
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, array in (("content", data.chelsea()), ("style", data.coffee())):
+        Image.fromarray(array).resize((96, 72)).save(folder / f"{name}.png")
+    return folder

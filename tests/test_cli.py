@@ -1,0 +1,289 @@
+"""The command line as people use it: output, exit codes, one line for each mistake."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+from gentool import __version__
+from gentool.cli.main import invoke
+from PIL import Image
+
+
+@pytest.fixture
+def gentool(capsys, monkeypatch, tmp_path):
+    """Run a command line in an empty folder: (exit code, stdout, stderr)."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def call(*arguments):
+        code = invoke([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def one_line(result, *parts):
+    """Assert that a call failed as a user's mistake: exit 2 and one line that holds ``parts``."""
+    code, out, err = result
+    assert code == 2, err
+    assert out == ""
+    assert err.startswith("gentool: error: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert str(part) in err
+
+
+def test_version_and_help(gentool):
+    assert gentool("--version")[1] == f"gentool {__version__}\n"
+    code, out, _ = gentool("--help")
+    assert code == 0
+    for name in ("list", "run", "train", "info", "doctor", "schema", "completion"):
+        assert f"  {name} " in out
+
+
+def test_python_dash_m_works():
+    done = subprocess.run(
+        [sys.executable, "-m", "gentool", "--version"], capture_output=True, text=True, check=True
+    )
+    assert __version__ in done.stdout
+
+
+def test_without_arguments_shows_the_help_and_exits_2(gentool):
+    code, _, err = gentool()
+    assert code == 2
+    assert "Commands:" in err
+
+
+def test_list_is_tab_separated_when_piped(gentool):
+    _, out, _ = gentool("list")
+    row = next(line for line in out.splitlines() if line.startswith("adain\t"))
+    assert row.split("\t")[1:3] == ["method", "ok"]
+
+
+def test_list_json_has_everything(gentool):
+    rows = {row["name"]: row for row in json.loads(gentool("list", "--json")[1])}
+    assert rows["adain"]["actions"] == ["stylize"]
+    assert rows["adain"]["weights"] == ["default"]
+    assert rows["perceptual"]["kind"] == "extension"
+
+
+def test_doctor_finds_nothing_wrong_here(gentool):
+    code, out, err = gentool("doctor")
+    assert code == 0, out + err
+    assert "weights adain/default\tok" in out
+
+
+def test_schema_is_json_with_ranges(gentool):
+    schema = json.loads(gentool("schema", "adain")[1])
+    assert schema["properties"]["alpha"]["maximum"] == 1
+    assert schema["required"] == ["content", "style"]
+    assert "teacher" in json.loads(gentool("schema", "adain", "train")[1])["properties"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(gentool, shell):
+    assert "_GENTOOL_COMPLETE" in gentool("completion", shell)[1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("gentool r", "run"),
+        ("gentool run a", "adain"),
+        ("gentool run adain --preserve-color l", "luminance"),
+        ("gentool run adain --al", "--alpha"),
+    ],
+)
+def test_completion_completes(typed, offered):
+    words = typed.split(" ")
+    environment = os.environ | {
+        "_GENTOOL_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "gentool"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"plain,{offered}" in done.stdout.splitlines()
+
+
+MISTAKES = [
+    ("rnu", "there is no command 'rnu'; did you mean 'run'?"),
+    ("adain", "did you mean 'gentool run adain'?"),
+    ("run adian", "there is no method 'adian'; did you mean 'adain'?"),
+    ("run --alpha 1 adain", "no such option"),
+    ("run adain stylise", "adain has no action 'stylise'; did you mean 'stylize'?"),
+    ("run adain --content C", "--style: is required"),
+    ("run adain --content C --style S --alpah 1", "--alpah: no such option; did you mean '--alpha'"),
+    ("run adain --content C --style S --alpha 7", "--alpha: must be between 0 and 1, got 7"),
+    ("run adain --content C --style S --alpha nan", "--alpha: must be a number between 0 and 1"),
+    ("run adain --content C --style S --alpha x", "got 'x'"),
+    ("run adain --content C --style S --content-size 1.5", "whole number"),
+    ("run adain --content C --style S --style-size 4", "--style-size: must be at least 16, got 4"),
+    ("run adain --content C --style S --preserve-color luma", "or histogram, got 'luma'"),
+    ("run adain --content C --style S --device cuda:9", "no CUDA device; try --device auto"),
+    ("run adain --content C --style S --device tpu", "--device: must be auto, cpu, mps"),
+    ("run adain --content C --style S --precision fp8", "--precision: must be one of"),
+    ("run adain --content C --style S --threads 0", "--threads: must be between 1 and 1024, got 0"),
+    ("run adain --content C --style S --seed -1", "--seed: must be at least 0"),
+    ("run adain --content C --style S --seed x", "--seed: 'x' is not a valid integer"),
+    ("run adain --content C --style S --weights monet", "no weights 'monet'"),
+    ("run adain --content C --style S --weights no/such.safetensors", "no such weights file"),
+    ("run adain --content C --style S -o no/such/x.png", "there is no folder"),
+    ("run adain --content C --style S -o x.gif", "must end in .png"),
+    ("run adain --content C --style S -o x", "must end in .png"),
+    ("run adain --content C --style S -o C", "is an input"),
+    ("run adain --content C --style S --config no.toml", "--config no.toml"),
+    ("run adain --content C --style S extra", "--style: no such file: extra"),
+    ("run adain --content no.png --style S", "--content: no such file: no.png"),
+    ("run adain --content C --style *.jpg", "--style: no picture matches *.jpg"),
+    ("info nothing", "there is no method 'nothing'"),
+    ("info nothing.png", "nothing.png: no such file"),
+    ("schema adain paint", "adain has no action 'paint'"),
+    ("train adain", "is required"),
+    ("train adain stylize", "unexpected 'stylize'"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), MISTAKES)
+def test_mistakes_are_one_line_and_leave_nothing(gentool, pictures, tmp_path, line, reason):
+    words = {"C": pictures / "content.png", "S": pictures / "style.png"}
+    before = (pictures / "content.png").read_bytes()
+    one_line(gentool(*(words.get(w, w) for w in line.split())), reason)
+    assert not list((tmp_path / "work").iterdir())
+    assert (pictures / "content.png").read_bytes() == before
+
+
+def bomb(side=30_000):
+    """A PNG whose header promises side x side pixels."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def jpeg():
+    import io
+
+    buffer = io.BytesIO()
+    Image.effect_noise((200, 200), 60).convert("RGB").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+BAD_PICTURES = {
+    "empty.png": (b"", "empty (0 bytes)"),
+    "text.png": (b"hello, I am a text", "not a picture"),
+    "cut.jpg": (jpeg()[:3000], "truncated"),
+    "bomb.png": (bomb(), "--allow-large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_bad_pictures_are_one_line_and_leave_nothing(gentool, pictures, tmp_path, name, role):
+    data, reason = BAD_PICTURES[name]
+    (pictures / name).write_bytes(data)
+    given = {"content": pictures / "content.png", "style": pictures / "style.png"}
+    given[role] = pictures / name
+    result = gentool("run", "adain", "--content", given["content"], "--style", given["style"])
+    one_line(result, name, reason)
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize("change", ["tampered", "cut", "pickle", "foreign", "text"])
+def test_bad_weights_are_one_line(gentool, pictures, tmp_path, change):
+    from gentool import plugins, weights
+
+    good = weights.packaged(plugins.card("adain"))[0].read_bytes()
+    if change == "tampered":  # a config that does not fit the tensors
+        data = good.replace(b'\\"width4\\": 48', b'\\"width4\\": 40')
+        assert data != good
+    elif change == "cut":
+        data = good[:-100]
+    elif change == "pickle":
+        import torch
+
+        torch.save({"a": torch.zeros(2)}, tmp_path / "bad.safetensors")
+        data = (tmp_path / "bad.safetensors").read_bytes()
+    elif change == "foreign":
+        data = good.replace(b'"method":"adain"', b'"method":"other"')
+        assert data != good
+    else:
+        data = b"hello"
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(data)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    one_line(gentool("run", "adain", *line, "--weights", bad), "bad.safetensors")
+
+
+def test_a_tampered_packaged_set_is_refused(pictures, tmp_path, monkeypatch):
+    import dataclasses
+
+    from gentool import WeightsError, plugins
+    from gentool.runner import Method
+
+    card = plugins.card("adain")
+    entry = dataclasses.replace(card.weights[0], sha256="0" * 64)
+    method = Method(dataclasses.replace(card, weights=(entry,)))
+    with pytest.raises(WeightsError, match="sha256 differs"):
+        method.stylize(content=pictures / "content.png", style=pictures / "style.png")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_read_only_folder_is_one_line(gentool, pictures, tmp_path):
+    (tmp_path / "work").chmod(0o500)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    one_line(gentool("run", "adain", *line), "cannot write there")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(gentool, pictures, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    one_line(gentool("run", "adain", *line), "No space left on device")
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_a_bug_keeps_its_traceback_and_exits_70(gentool, pictures, monkeypatch):
+    import gentool_adain.actions
+
+    monkeypatch.setattr(gentool_adain.actions, "paint", lambda *_: 1 / 0)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    code, _, err = gentool("run", "adain", *line)
+    assert code == 70
+    assert "ZeroDivisionError" in err
+    assert "please report it" in err
+
+
+def test_interrupted_exits_130(gentool, pictures, monkeypatch):
+    import gentool_adain.actions
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gentool_adain.actions, "paint", interrupt)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    assert gentool("run", "adain", *line)[0] == 130
+
+
+def test_debug_shows_the_traceback_of_a_mistake(gentool, pictures):
+    code, _, err = gentool(
+        "run", "adain", "--content", pictures, "--style", "no.png", "--debug"
+    )
+    assert code == 2
+    assert "Traceback" in err

@@ -1,0 +1,81 @@
+"""Devices, precisions, seeds."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from gentool import compute
+from gentool.errors import DeviceError
+
+CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+NO_METAL = pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is Metal")
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        pytest.param({"device": "cuda"}, "no CUDA device; try --device auto", marks=CPU_ONLY),
+        pytest.param({"device": "cuda:9"}, "--device cuda:9: this machine has"),
+        pytest.param({"device": "mps"}, "no Metal device; try --device auto", marks=NO_METAL),
+        *(
+            pytest.param({"device": name}, "--device: must be auto, cpu, mps, cuda or cuda:N")
+            for name in ("nonsense", "", "meta", "CPU", "1", "cuda:-1", "cuda:x", "cpu\n", "gpu")
+        ),
+        pytest.param({"device": "cpu", "precision": "fp16"}, "not on the CPU; use bf16 or fp32"),
+        pytest.param({"precision": "fp8"}, "--precision: must be one of auto, fp32, bf16, fp16"),
+        pytest.param({"threads": 0}, "--threads: must be between 1 and 1024, got 0"),
+        pytest.param({"threads": -2}, "--threads: must be between 1 and 1024, got -2"),
+        pytest.param({"threads": 10**6}, "--threads: must be between 1 and 1024, got 1000000"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_refused_in_one_line(choice, reason):
+    threads = torch.get_num_threads()
+    with pytest.raises(DeviceError) as caught:
+        compute.choose(**choice)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_products_are_computed_in_the_precision_asked_for(precision, dtype):
+    chosen = compute.choose("cpu", precision)
+    assert (chosen.device.type, chosen.dtype, chosen.precision) == ("cpu", dtype, precision)
+    layer = torch.nn.Conv2d(3, 4, 3)
+    with chosen.autocast(), torch.no_grad():
+        assert layer(torch.rand(1, 3, 8, 8)).dtype == dtype
+        assert torch.rand(4).softmax(0).dtype == torch.float32
+
+
+def test_auto_always_finds_something_that_works():
+    chosen = compute.choose()
+    with chosen.autocast():
+        product = torch.ones(4, 4, device=chosen.device) @ torch.ones(4, 4, device=chosen.device)
+    assert product.float().sum().item() == 64
+    assert chosen.precision in ("fp32", "bf16")
+    assert chosen.device.type in compute.describe() or f"{chosen.device.type}:0" in compute.describe()
+
+
+def test_threads_are_taken():
+    code = (
+        "import torch; from gentool.compute import choose; choose('cpu', threads=1);"
+        "print(torch.get_num_threads())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"
+
+
+def test_one_seed_gives_one_sequence_whatever_else_is_drawn():
+    first = torch.rand(5, generator=compute.generator(7))
+    torch.rand(3)
+    assert torch.equal(first, torch.rand(5, generator=compute.generator(7)))
+    assert not torch.equal(first, torch.rand(5, generator=compute.generator(8)))
+
+
+def test_fresh_seeds_differ_and_can_be_typed_again():
+    seeds = {compute.fresh_seed() for _ in range(8)}
+    assert len(seeds) > 1
+    assert all(0 <= seed < 2**31 for seed in seeds)

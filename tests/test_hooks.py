@@ -1,0 +1,200 @@
+"""Each hook does what its specification says, called from real installed plugins."""
+
+import json
+import textwrap
+from pathlib import Path
+
+CARD = '''
+from gentool import Action, Card, hookimpl
+
+@hookimpl
+def gentool_cards():
+    """Two methods in one module."""
+    make = lambda name: Card(
+        name=name, task="test", summary=name, paper="none", model="echo_code:Echo",
+        actions=(Action("echo", "Echo.", "echo_options:EchoOptions", "echo_code:echo"),),
+        weights=(),
+    )
+    return [make("echo"), make("echo-two")]
+'''
+OPTIONS = """
+from gentool import Field, Options
+
+class EchoOptions(Options):
+    times: int = Field(1, ge=1, description="How often")
+"""
+CODE = """
+import torch
+from gentool.artifacts import Figures
+
+class Echo(torch.nn.Module):
+    @classmethod
+    def from_config(cls, config): return cls()
+    def get_config(self): return {}
+    @property
+    def networks(self): return {"net": self.net}
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(1, 1)
+
+def echo(model, options, context):
+    for i in range(options.times):
+        yield Figures({"i": i, "draw": torch.rand(1, generator=context.generator()).item()})
+"""
+OBSERVER = """
+import gentool
+
+@gentool.hookimpl
+def gentool_before_run(card, action, options):
+    print("before", card.name, action.name, options["times"])
+
+@gentool.hookimpl
+def gentool_after_run(artifact, options):
+    print("after", artifact.values["i"])
+"""
+RAISING = """
+import gentool
+
+@gentool.hookimpl
+def gentool_before_run():
+    raise RuntimeError("I never work")
+
+@gentool.hookimpl
+def gentool_losses():
+    raise RuntimeError("nor here")
+"""
+DRIVE = """
+import sys, gentool
+from gentool import plugins, weights
+from gentool.runner import Method
+from echo_code import Echo
+weights.save("echo.safetensors", Echo(), "echo")
+echo = Method(plugins.card("echo"), gentool.Settings(weights="echo.safetensors", seed=3))
+print([a.values["draw"] for a in echo.echo(times=2)])
+"""
+
+
+def add_echo(site):
+    modules = {"echo_plugin": CARD, "echo_options": OPTIONS, "echo_code": CODE}
+    methods = {"echo": "echo_plugin", "echo-two": "echo_plugin"}
+    site.add("gentool-echo", {"gentool.methods": methods}, modules)
+
+
+def test_hook_gentool_cards(site):
+    add_echo(site)
+    names = {row["name"] for row in json.loads(site.gentool("list", "--json").stdout)}
+    assert {"echo", "echo-two", "adain"} <= names
+
+
+def drive(site, tmp_path):
+    """Run the echo method twice over, with an observer installed."""
+    add_echo(site)
+    site.add("gentool-watch", {"gentool.extensions": {"watch": "watch"}}, {"watch": OBSERVER})
+    done = site.python("-c", f"import os; os.chdir({str(tmp_path)!r})\n{DRIVE}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_hook_gentool_before_run(site, tmp_path):
+    assert drive(site, tmp_path)[0] == "before echo echo 2"
+
+
+def test_hook_gentool_after_run(site, tmp_path):
+    lines = drive(site, tmp_path)
+    assert lines[1:3] == ["after 0", "after 1"]  # once for each artifact
+    first, second = json.loads(lines[3])
+    assert first == second  # each generator of a run starts from the run's seed
+
+
+def test_an_observer_that_raises_stops_nothing(site, tmp_path):
+    site.add("gentool-raise", {"gentool.extensions": {"raise": "raising"}}, {"raising": RAISING})
+    assert drive(site, tmp_path)[0] == "before echo echo 2"
+
+
+LOSSES = """
+from gentool import Record, hookimpl
+
+@hookimpl
+def gentool_losses():
+    return [Record("{name}", "A loss.", "math:hypot")]
+
+@hookimpl
+def gentool_metrics():
+    return [Record("metric-{name}", "A metric.", "math:hypot")]
+"""
+
+
+def test_hook_gentool_losses(site):
+    code = LOSSES.replace("{name}", "mine")
+    site.add("gentool-l", {"gentool.extensions": {"l": "l_plugin"}}, {"l_plugin": code})
+    done = site.python(
+        "-c",
+        "from gentool import losses; print(losses.get('mine')(3, 4), 'gram' in losses.names());"
+        "losses.get('mina')",
+    )
+    assert done.stdout.split() == ["5.0", "True"]
+    assert "there is no loss 'mina'; did you mean 'mine'?" in done.stderr
+
+
+def test_hook_gentool_metrics(site):
+    code = LOSSES.replace("{name}", "mine")
+    site.add("gentool-l", {"gentool.extensions": {"l": "l_plugin"}}, {"l_plugin": code})
+    done = site.python(
+        "-c", "from gentool import metrics; print(metrics.names(), metrics.get('metric-mine')(3,4))"
+    )
+    assert done.stdout.strip() == "['metric-mine'] 5.0"
+
+
+def test_two_losses_of_one_name_are_an_error_that_names_both(site):
+    for letter in "ab":
+        module = f"{letter}_plugin"
+        entries = {"gentool.extensions": {letter: module}}
+        site.add(f"gentool-{letter}", entries, {module: LOSSES.replace("{name}", "same")})
+    done = site.python("-c", "from gentool import losses; losses.get('same')")
+    assert "'same' is provided by gentool-a and gentool-b" in done.stderr
+
+
+COMMAND = """
+from gentool import Record, hookimpl
+
+@hookimpl
+def gentool_commands():
+    return [Record("hello", "Say hello.", "hello_code:hello")]
+"""
+HELLO = """
+import click
+
+@click.command()
+@click.option("--name", default="you")
+def hello(name):
+    click.echo(f"hello {name}")
+"""
+
+
+def test_hook_gentool_commands(site):
+    entries = {"gentool.extensions": {"hello": "hello_plugin"}}
+    site.add("gentool-hello", entries, {"hello_plugin": COMMAND, "hello_code": HELLO})
+    assert site.gentool("hello", "--name", "Ada").stdout == "hello Ada\n"
+    assert site.gentool("hello", "--nam", "Ada").returncode == 2
+
+
+def test_hook_gentool_training_step(site, tmp_path):
+    watch = """
+        import gentool
+
+        @gentool.hookimpl
+        def gentool_training_step(method, step, scalars):
+            print(method, step, sorted(scalars))
+    """
+    site.add("gentool-t", {"gentool.extensions": {"t": "t_plugin"}}, {"t_plugin": watch})
+    code = """
+        import sys, torch
+        from pathlib import Path
+        from gentool.training import Plan, fit
+        sys.path.insert(0, {tests!r})
+        from tiny import TinyTrainer
+        fit(TinyTrainer(), Path({run!r}), Plan(4, log_every=2), "tiny", {{}}, report=lambda t: None)
+    """
+    code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), run=str(tmp_path / "r"))
+    done = site.python("-c", code)
+    assert done.stdout.splitlines() == ["tiny 2 ['loss']", "tiny 4 ['loss']"], done.stderr

@@ -1,0 +1,535 @@
+"""Pictures in and out: every kind that people have, and every way a file can be bad."""
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from gentool import images
+from gentool.errors import ImageError, OutputError
+from PIL import ImageCms
+from skimage import data
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def photograph(width=96, height=64):
+    return PIL.Image.fromarray(data.astronaut()).resize((width, height))
+
+
+def saved(image, path, **options):
+    image.save(path, **options)
+    return path
+
+
+def pixel(picture, x=0, y=0):
+    return [round(v * 255) for v in picture.pixels[:, y, x].tolist()]
+
+
+def icc(space, tags):
+    """A minimal ICC profile of a monitor."""
+    names = sorted(tags)
+    start = 128 + 4 + 12 * len(names)
+    table, body = struct.pack(">I", len(names)), b""
+    for name in names:
+        table += struct.pack(">4sII", name.encode(), start + len(body), len(tags[name]))
+        body += tags[name] + bytes(-len(tags[name]) % 4)
+    white = struct.pack(">3i", 63190, 65536, 54061)  # D50
+    header = struct.pack(
+        ">I4xI4s4s4s12x4s28x12s48x",
+        start + len(body), 0x02400000, b"mntr", space.encode(), b"XYZ ", b"acsp", white,
+    )  # fmt: skip
+    return header + table + body
+
+
+def curve(gamma):
+    return b"curv" + struct.pack(">4xIH", 1, round(gamma * 256))
+
+
+def xyz(*values):
+    return b"XYZ " + struct.pack(">4x3i", *(round(v * 65536) for v in values))
+
+
+PRIMARIES = {
+    "rXYZ": xyz(0.4361, 0.2225, 0.0139),
+    "gXYZ": xyz(0.3851, 0.7169, 0.0971),
+    "bXYZ": xyz(0.1431, 0.0606, 0.7141),
+    "wtpt": xyz(0.9642, 1.0, 0.8249),
+}
+CURVES = {"rTRC": curve(1), "gTRC": curve(1), "bTRC": curve(1)}
+LINEAR = icc("RGB ", PRIMARIES | CURVES)
+SWAPPED = icc(
+    "RGB ",
+    PRIMARIES
+    | {"rXYZ": PRIMARIES["gXYZ"], "gXYZ": PRIMARIES["rXYZ"]}
+    | dict.fromkeys(CURVES, curve(2.2)),
+)
+LINEAR_GREY = icc("GRAY", {"wtpt": PRIMARIES["wtpt"], "kTRC": curve(1)})
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+# --- reading what is good ---------------------------------------------------------------------
+
+
+def test_a_photograph_comes_as_float_rgb_of_its_own_size(tmp_path):
+    array = data.chelsea()
+    path = saved(PIL.Image.fromarray(array), tmp_path / "my cat.v2.png")
+    picture = images.read(str(path))
+    assert picture.pixels.dtype == torch.float32
+    assert picture.pixels.shape == (3, *array.shape[:2])
+    assert picture.pixels.is_contiguous()
+    assert torch.equal(picture.pixels, torch.from_numpy(array).permute(2, 0, 1) / 255)
+    assert (picture.alpha, picture.name, picture.notes) == (None, "my cat.v2", ())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_a_turned_photograph_is_made_upright(tmp_path, orientation, suffix):
+    upright = np.zeros((16, 32, 3), np.uint8)
+    upright[:, :16], upright[8:, 16:], upright[:8, 16:] = RED, GREEN, BLUE
+    # what a camera stores for that orientation: the inverse of what EXIF asks the viewer to do
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    options = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}}
+    path = saved(
+        PIL.Image.fromarray(np.ascontiguousarray(stored)),
+        tmp_path / f"turned{suffix}",
+        exif=exif,
+        **options.get(suffix, {}),
+    )
+    picture = images.read(path)
+    assert picture.pixels.shape == (3, 16, 32)
+    wanted = torch.from_numpy(upright).permute(2, 0, 1) / 255
+    assert (picture.pixels - wanted).abs().max() < 0.02
+
+
+def test_odd_exif_neither_refuses_the_picture_nor_hides_its_orientation(tmp_path):
+    entries = [(0x010E, 5, 1, 0), (0x0112, 3, 1, 6)]  # a description that is a fraction
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries))
+    exif += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    path = saved(photograph(40, 20), tmp_path / "odd.jpg", exif=exif)
+    assert images.read(path).pixels.shape == (3, 40, 20)
+    assert images.read_metadata(path) is None
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\3\0"]
+)
+def test_broken_exif_is_ignored_without_a_warning(tmp_path, exif):
+    path = saved(photograph(), tmp_path / "a.jpg", exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert images.read(path).pixels.shape == (3, 64, 96)
+        assert images.inspect(path)["made_with"] is None
+
+
+@pytest.mark.parametrize(
+    ("image", "profile", "wanted"),
+    [
+        pytest.param(PIL.Image.new("RGB", (4, 4), RED), SWAPPED, GREEN, id="swapped primaries"),
+        pytest.param(PIL.Image.new("RGB", (4, 4), (128,) * 3), LINEAR, (188,) * 3, id="linear"),
+        pytest.param(PIL.Image.new("RGBA", (4, 4), (*RED, 128)), SWAPPED, GREEN, id="alpha"),
+        pytest.param(PIL.Image.new("L", (4, 4), 128), LINEAR_GREY, (188,) * 3, id="grey"),
+        pytest.param(
+            PIL.Image.new("LA", (4, 4), (128, 9)), LINEAR_GREY, (188,) * 3, id="grey and alpha"
+        ),
+        pytest.param(PIL.Image.new("L", (4, 4), 128), LINEAR, (188,) * 3, id="grey, RGB profile"),
+        pytest.param(
+            PIL.Image.new("RGB", (4, 4), RED).quantize(2), SWAPPED, GREEN, id="palette"
+        ),
+        pytest.param(PIL.Image.new("RGB", (4, 4), (9, 80, 200)), SRGB, (9, 80, 200), id="sRGB"),
+    ],
+)
+def test_colours_are_brought_to_srgb(tmp_path, image, profile, wanted):
+    picture = images.read(saved(image, tmp_path / "a.png", icc_profile=profile))
+    assert np.abs(np.subtract(pixel(picture), wanted)).max() <= 2
+    assert picture.notes == ()
+    assert (picture.alpha is None) == (image.mode in ("RGB", "L", "P"))
+
+
+@pytest.mark.parametrize(
+    ("image", "profile"),
+    [
+        (PIL.Image.new("RGB", (4, 4), (10, 20, 30)), b"no profile at all"),
+        (PIL.Image.new("RGB", (4, 4), (10, 20, 30)), SRGB[:200]),
+        (PIL.Image.new("RGB", (4, 4), (10, 20, 30)), LINEAR_GREY),
+        (PIL.Image.new("CMYK", (4, 4), (245, 235, 225, 0)), SRGB),
+    ],
+)
+def test_an_unusable_profile_is_noted_and_ignored(tmp_path, image, profile):
+    path = saved(image, tmp_path / "a.tif", icc_profile=profile)
+    picture = images.read(path)
+    assert pixel(picture) == [10, 20, 30]
+    assert picture.notes == ("the colour profile is unusable and was ignored",)
+
+
+def palette(transparent=False):
+    image = PIL.Image.new("P", (4, 4), 1)
+    image.putpalette([*RED, *GREEN, *BLUE])
+    image.putpixel((1, 0), 2)
+    if transparent:
+        image.info["transparency"] = 1
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "wanted", "alpha"),
+    [
+        pytest.param(PIL.Image.new("L", (4, 4), 77), ".png", [77] * 3, None, id="grey"),
+        pytest.param(PIL.Image.new("1", (4, 4), 1), ".png", [255] * 3, None, id="1 bit"),
+        pytest.param(palette(), ".png", [0, 255, 0], None, id="palette"),
+        pytest.param(palette(transparent=True), ".png", [0, 255, 0], 0, id="see-through palette"),
+        pytest.param(palette(transparent=True), ".gif", [0, 255, 0], 0, id="see-through GIF"),
+        pytest.param(PIL.Image.new("LA", (4, 4), (77, 51)), ".png", [77] * 3, 51, id="LA"),
+        pytest.param(PIL.Image.new("RGBA", (4, 4), (1, 2, 3, 51)), ".png", [1, 2, 3], 51, id="RGBA"),
+        pytest.param(PIL.Image.new("RGBA", (4, 4), (1, 2, 3, 255)), ".png", [1, 2, 3], None,
+                     id="RGBA, opaque"),
+        pytest.param(PIL.Image.new("CMYK", (4, 4), (255, 0, 0, 0)), ".tif", [0, 255, 255], None,
+                     id="CMYK"),
+        pytest.param(PIL.Image.new("CMYK", (4, 4), (255, 0, 0, 0)), ".jpg", [0, 255, 255], None,
+                     id="CMYK JPEG"),
+        pytest.param(PIL.Image.new("YCbCr", (4, 4), (77, 128, 128)), ".jpg", [77] * 3, None,
+                     id="YCbCr"),
+        pytest.param(PIL.Image.fromarray(np.full((4, 4), 77 * 257, np.uint16)), ".png", [77] * 3,
+                     None, id="16 bit"),
+        pytest.param(PIL.Image.fromarray(np.full((4, 4), 1, np.uint16)), ".png", [0] * 3, None,
+                     id="16 bit, nearly black"),
+        pytest.param(PIL.Image.fromarray(np.full((4, 4), 77 * 257, np.int32)), ".tif", [77] * 3,
+                     None, id="32-bit integers"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_pixels_becomes_rgb_with_alpha_apart(tmp_path, image, suffix, wanted, alpha):
+    picture = images.read(saved(image, tmp_path / f"a{suffix}"))
+    assert picture.pixels.shape == (3, 4, 4)
+    assert np.abs(np.subtract(pixel(picture), wanted)).max() <= 1
+    if alpha is None:
+        assert picture.alpha is None
+    else:
+        assert picture.alpha.shape == (1, 4, 4)
+        assert round(picture.alpha[0, 0, 0].item() * 255) == alpha
+    assert picture.notes == ()
+
+
+def test_a_transparent_grey_of_16_bits_keeps_its_pixels(tmp_path):
+    image = PIL.Image.fromarray(np.array([[1000, 32768]], np.uint16))
+    picture = images.read(saved(image, tmp_path / "a.png", transparency=1000))
+    assert pixel(picture, x=1) == [128] * 3
+    assert picture.alpha.tolist() == [[[0, 1]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([0.0, 0.5, 1.0], [0, 0.5, 1]),
+        ([0.0, 0.5, 1.2], [0, 0.5, 1]),  # overshoot of a resampling does not darken the rest
+        ([-3.0, 0.5, 1.0], [0, 0.5, 1]),
+        ([np.nan, 0.5, 1.0], [0, 0.5, 1]),
+        ([np.inf, 0.5, 1.0], [1, 0.5, 1]),
+        ([0.0, 127.5, 255.0], [0, 0.5, 1]),
+        ([0.0, 32767.5, 65535.0], [0, 0.5, 1]),
+    ],
+)
+def test_float_pictures_in_every_usual_scale(tmp_path, values, wanted):
+    image = PIL.Image.fromarray(np.array([values], np.float32))
+    picture = images.read(saved(image, tmp_path / "a.tif"))
+    assert picture.pixels[1, 0].tolist() == pytest.approx(wanted)
+    assert picture.notes == ()
+
+
+def test_integers_beyond_16_bits_are_scaled_with_a_note(tmp_path):
+    image = PIL.Image.fromarray(np.array([[0, 10**6, 2 * 10**6]], np.int32))
+    picture = images.read(saved(image, tmp_path / "a.tif"))
+    assert picture.pixels[0, 0].tolist() == pytest.approx([0, 0.5, 1])
+    assert "2e+06" in picture.notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_of_an_animation_the_first_frame_is_taken_and_the_user_told(tmp_path, suffix):
+    first, second = PIL.Image.new("RGB", (8, 8), RED), PIL.Image.new("RGB", (8, 8), BLUE)
+    more = {"lossless": True} if suffix == ".webp" else {}
+    path = saved(first, tmp_path / f"a{suffix}", save_all=True, append_images=[second], **more)
+    picture = images.read(path)
+    assert pixel(picture) == list(RED)
+    assert picture.notes == ("animated or paged: took the first of 2 frames",)
+
+
+def test_a_pil_image_is_read_like_its_file_and_left_alone():
+    image = photograph().convert("RGBA")
+    image.putalpha(100)
+    before = image.tobytes()
+    picture = images.read(image)
+    assert (picture.name, picture.pixels.shape, picture.alpha.shape) == (
+        "image", (3, 64, 96), (1, 64, 96),
+    )  # fmt: skip
+    assert image.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("tensor", "alpha"),
+    [
+        (torch.rand(3, 5, 7), False),
+        (torch.rand(1, 3, 5, 7), False),
+        (torch.rand(1, 5, 7), False),
+        (torch.rand(4, 5, 7), True),
+        (torch.cat([torch.rand(3, 5, 7), torch.ones(1, 5, 7)]), False),  # opaque
+        (torch.rand(3, 5, 7, dtype=torch.float64), False),
+        (torch.rand(3, 5, 7).bfloat16(), False),
+        (torch.rand(3, 5, 7, requires_grad=True), False),
+    ],
+)
+def test_tensors_are_pictures_too(tensor, alpha):
+    picture = images.read(tensor)
+    assert (picture.pixels.shape, picture.pixels.dtype) == ((3, 5, 7), torch.float32)
+    assert not picture.pixels.requires_grad
+    assert torch.equal(picture.pixels[0], tensor.detach().float().reshape(-1, 5, 7)[0])
+    assert (picture.alpha is not None) == alpha
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.rand(5, 7), r"must be \(1\|3\|4,H,W\) in 0..1, got \(5, 7\)"),
+        (torch.rand(2, 5, 7), r"got \(2, 5, 7\)"),
+        (torch.rand(5, 7, 3), r"got \(5, 7, 3\)"),
+        (torch.rand(2, 3, 5, 7), r"got \(2, 3, 5, 7\)"),
+        (torch.rand(3, 0, 7), r"got \(3, 0, 7\)"),
+        (torch.zeros(3, 5, 7, dtype=torch.uint8), "floating point in 0..1, got torch.uint8"),
+        (torch.full((3, 5, 7), 255.0), r"must lie in 0..1, got 255..255"),
+        (torch.full((3, 5, 7), -0.5), r"must lie in 0..1, got -0.5..-0.5"),
+        (torch.full((3, 5, 7), torch.nan), "must lie in 0..1, got nan"),
+    ],
+)
+def test_tensors_that_are_no_pictures_are_refused(tensor, reason):
+    with pytest.raises(ImageError, match=reason):
+        images.read(tensor)
+
+
+# --- reading what is bad ----------------------------------------------------------------------
+
+
+def png_that_claims(width, height):
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def encoded(format_):
+    buffer = io.BytesIO()
+    photograph().save(buffer, format_)
+    return buffer.getvalue()
+
+
+BAD_FILES = {
+    "empty.png": (b"", "the file is empty (0 bytes)"),
+    "text.png": (b"this is no picture\n" * 20, "not a picture that Pillow can read"),
+    "zeros.jpg": (bytes(5000), "not a picture that Pillow can read"),
+    "cut.jpg": (encoded("JPEG")[:1500], "cannot read the picture: image file is truncated"),
+    "cut.png": (encoded("PNG")[:5000], "cannot read the picture: "),
+    "cut.webp": (encoded("WEBP")[:500], "cannot read the picture: "),
+    "cut.gif": (encoded("GIF")[:2000], "cannot read the picture: "),
+    "cut.tif": (encoded("TIFF")[:2000], "cannot"),
+    "cut.bmp": (encoded("BMP")[:2000], "cannot read the picture: image file is truncated"),
+    "broken.png": (encoded("PNG").replace(b"IDAT", b"IDAX"), ""),
+    "no head.png": (b"\x89PNG\r\n\x1a\n", ""),
+    "bomb.png": (png_that_claims(30000, 30000), "megapixels; if you trust it, add --allow-large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_one_line_that_names_it(tmp_path, name):
+    content, reason = BAD_FILES[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ImageError) as caught:
+        images.read(path)
+    assert reason in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert limit == PIL.Image.MAX_IMAGE_PIXELS
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path):
+    (tmp_path / "portrait.jpg").touch()
+    with pytest.raises(ImageError, match=r"no such file; did you mean 'portrait.jpg'\?"):
+        images.read(tmp_path / "portait.jpg")
+    with pytest.raises(ImageError, match="no such file$"):
+        images.read(tmp_path / "nowhere" / "portrait.jpg")
+
+
+def test_a_folder_and_an_impossible_name_are_refused(tmp_path):
+    with pytest.raises(ImageError, match="is a folder, not a picture"):
+        images.read(tmp_path)
+    with pytest.raises(ImageError, match="cannot read the picture"):
+        images.read("x" * 300 + ".png")
+    with pytest.raises(ImageError, match="no pixels"):
+        images.read(PIL.Image.new("RGB", (0, 0)))
+
+
+def test_a_pil_image_whose_file_is_damaged_is_an_image_error(tmp_path):
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(encoded("JPEG")[:1500])
+    with PIL.Image.open(path) as image, pytest.raises(ImageError, match="truncated"):
+        images.read(image)
+
+
+def test_a_large_picture_is_read_if_asked_for_and_the_limit_stays(tmp_path, monkeypatch):
+    path = saved(photograph(96, 64), tmp_path / "large.png")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)  # a bomb is twice that
+    with pytest.raises(ImageError, match="--allow-large"):
+        images.read(path)
+    assert images.read(path, allow_large=True).pixels.shape == (3, 64, 96)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 1000
+    (tmp_path / "cut.png").write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ImageError, match="cannot read"):
+        images.read(tmp_path / "cut.png", allow_large=True)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 4000)  # large, but below twice that
+    assert images.read(path).notes == ()
+
+
+def test_looking_at_a_bomb_decodes_nothing(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_that_claims(30000, 30000))
+    assert images.inspect(path) == {
+        "file": "bomb.png", "format": "PNG", "width": 30000, "height": 30000, "mode": "1",
+        "made_with": None,
+    }  # fmt: skip
+
+
+# --- sizes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side", "wanted"),
+    [
+        ((64, 96), None, (64, 96)),
+        ((64, 96), 96, (64, 96)),
+        ((64, 96), 48, (32, 48)),
+        ((96, 64), 48, (48, 32)),
+        ((64, 96), 192, (128, 192)),
+        ((1, 300), 30, (1, 30)),
+        ((5, 5), 1, (1, 1)),
+    ],
+)
+def test_resize_brings_the_long_side_to_a_length(size, long_side, wanted):
+    resized = images.resize(torch.rand(3, *size), long_side)
+    assert resized.shape == (3, *wanted)
+    assert 0 <= resized.min() <= resized.max() <= 1
+
+
+def test_a_smaller_photograph_looks_as_pillow_would_make_it():
+    photo = photograph(96, 96)
+    small = images.resize(images.read(photo).pixels, 24)
+    pillow = images.read(photo.resize((24, 24), PIL.Image.Resampling.BICUBIC)).pixels
+    assert (small - pillow).abs().mean() < 0.01
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+MADE = {"gentool": "0.1.0", "method": "adain", "options": {"content": ["Fluß.jpg"]}, "seed": 7}
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".tiff"])
+def test_metadata_comes_back_from_the_file(tmp_path, suffix, mode):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(images.encode(photograph().convert(mode), suffix, MADE))
+    assert images.read_metadata(path) == MADE
+    facts = images.inspect(path)
+    assert (facts["width"], facts["height"], facts["made_with"]) == (96, 64, MADE)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_pictures_survive_writing_and_reading(tmp_path, suffix):
+    pixels = images.read(photograph()).pixels
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(images.encode(images.to_pil(pixels), suffix))
+    again = images.read(path).pixels
+    lossless = suffix in (".png", ".tif", ".bmp")
+    assert torch.equal(again, pixels) if lossless else (again - pixels).abs().mean() < 0.02
+    assert images.read_metadata(path) is None
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_alpha_is_kept_where_the_format_has_it(tmp_path, suffix):
+    alpha = torch.linspace(0, 1, 96).expand(1, 64, 96)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(images.encode(images.to_pil(torch.rand(3, 64, 96), alpha), suffix))
+    assert (images.read(path).alpha - alpha).abs().max() < 0.005
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp"])
+def test_alpha_goes_onto_white_where_it_has_not(tmp_path, suffix):
+    alpha = torch.zeros(1, 16, 32)
+    alpha[:, :, 16:] = 1
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(images.encode(images.to_pil(torch.zeros(3, 16, 32), alpha), suffix))
+    picture = images.read(path)
+    assert picture.alpha is None
+    assert min(pixel(picture, 2, 8)) > 250
+    assert max(pixel(picture, 30, 8)) < 5
+
+
+def test_nothing_of_the_source_but_its_pixels_reaches_the_result(tmp_path):
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "Secret Camera"
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
+    path = saved(photograph(), tmp_path / "a.jpg", exif=exif, comment=b"Secret Comment")
+    assert b"Secret Camera" in path.read_bytes()
+    for suffix in (".png", ".jpg", ".webp", ".tif"):
+        result = tmp_path / f"result{suffix}"
+        image = images.to_pil(images.read(path).pixels)
+        result.write_bytes(images.encode(image, suffix, MADE))
+        assert b"Secret" not in result.read_bytes()
+        with PIL.Image.open(result) as written:
+            assert not written.getexif().get_ifd(0x8825)
+            assert 0x010F not in written.getexif()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+def test_noise_can_be_written(suffix):
+    noise = torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(0)).round()
+    assert images.encode(images.to_pil(noise), suffix)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1}', "[1]", "A photo", ""])
+def test_the_description_of_a_strangers_picture_is_no_provenance(tmp_path, text):
+    exif = PIL.Image.Exif()
+    exif[0x010E] = text
+    path = saved(photograph(), tmp_path / "a.png", exif=exif)
+    assert images.read_metadata(path) is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size", "metadata", "reason"),
+    [
+        (".xyz", (4, 4), None, r"gentool writes \.png .*, not '\.xyz'"),
+        ("", (4, 4), None, "not ''"),
+        (".jpgg", (4, 4), None, r"did you mean '\.jpg'\?"),
+        (".webp", (20000, 1), None, "cannot write 20000x1 as WEBP"),
+        (".jpg", (70000, 1), None, "cannot write 70000x1 as JPEG"),
+        (".jpg", (4, 4), {"gentool": "x" * 70000}, "leave the metadata out or take .png"),
+    ],
+)
+def test_what_cannot_be_written_says_why(suffix, size, metadata, reason):
+    with pytest.raises(OutputError, match=reason):
+        images.encode(PIL.Image.new("RGB", size), suffix, metadata)

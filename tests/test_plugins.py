@@ -1,0 +1,144 @@
+"""Plugins of others: found, isolated, explained."""
+
+import json
+
+import pytest
+
+CARD = '''
+from gentool import Action, Card, hookimpl
+
+@hookimpl
+def gentool_cards():
+    return [Card(
+        name="{name}", task="test", summary="A test method.", paper="none",
+        actions=(Action("go", "Go.", "gentool_adain.options:StylizeOptions",
+                        "gentool_adain.actions:stylize"),),
+        model="gentool_adain.nets:AdaIN",
+    )]
+'''
+
+
+def card(name):
+    return CARD.replace("{name}", name)
+
+
+def rows(site, *flags):
+    done = site.gentool("list", "--json", *flags)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for row in json.loads(done.stdout):
+        found.setdefault(row["name"], []).append(row)
+    return found
+
+
+def method(name, module):
+    return {"gentool.methods": {name: module}}
+
+
+BROKEN = {
+    "raises on import": ("raise RuntimeError('boom')", "broken", "RuntimeError: boom"),
+    "exits on import": ("import sys; sys.exit(3)", "broken", "SystemExit: 3"),
+    "lacks a dependency": ("import no_such_package", "broken", "no_such_package"),
+    "returns no card": ("", "broken", "no card named 'bad'"),
+    "misspells a hook": (
+        "import gentool\n@gentool.hookimpl\ndef gentool_card(): return []",
+        "broken",
+        "did you mean 'gentool_cards'",
+    ),
+    "raises in the hook": (
+        "import gentool\n@gentool.hookimpl\ndef gentool_cards(): return 1 / 0",
+        "broken",
+        "ZeroDivisionError",
+    ),
+    "imports torch eagerly": ("import torch\n" + card("bad"), "slow", "imports torch"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_bad_plugin_is_a_row_and_harms_nobody(site, case):
+    code, status, cause = BROKEN[case]
+    site.add("gentool-bad", method("bad", "bad_plugin"), {"bad_plugin": code})
+    site.add("gentool-good", method("good", "good_plugin"), {"good_plugin": card("good")})
+    found = rows(site)
+    assert found["bad"][0]["status"] == status
+    assert cause in found["bad"][0]["cause"]
+    assert found["bad"][0]["fix"]
+    assert found["bad"][0]["distribution"] == "gentool-bad"
+    assert found["good"][0]["status"] == found["adain"][0]["status"] == "ok"
+    assert site.gentool("run", "good", "--help").returncode == 0
+    used = site.gentool("run", "bad", "--help")
+    assert used.returncode == (0 if status == "slow" else 2)
+    if status != "slow":
+        assert used.stderr.startswith("gentool: error: plugin 'bad' (gentool-bad 1.0) is broken")
+        assert used.stderr.count("\n") == 1
+
+
+def test_another_core_version_is_refused_before_anything_is_imported(site):
+    site.add(
+        "gentool-old",
+        method("old", "old_plugin"),
+        {"old_plugin": "open('imported', 'w')"},
+        requires=["numpy", "gentool-core<0.1"],
+    )
+    row = rows(site)["old"][0]
+    assert row["status"] == "incompatible"
+    assert "gentool-core<0.1" in row["cause"]
+    assert "pip install --upgrade" in row["fix"]
+    assert not (site.folder / "imported").exists()
+    assert site.gentool("run", "old").returncode == 2
+
+
+def test_a_requirement_of_an_extra_does_not_count(site):
+    site.add(
+        "gentool-x",
+        method("x", "x_plugin"),
+        {"x_plugin": card("x")},
+        requires=["gentool-core<0.1; extra == 'old'"],
+    )
+    assert rows(site)["x"][0]["status"] == "ok"
+
+
+def test_two_of_one_name_are_an_error_that_names_both(site):
+    for letter in "ab":
+        module = f"{letter}_plugin"
+        site.add(f"gentool-{letter}", method("same", module), {module: card("same")})
+    found = rows(site)["same"]
+    assert [row["status"] for row in found] == ["duplicate", "duplicate"]
+    done = site.gentool("run", "same")
+    assert done.returncode == 2
+    assert "gentool-a" in done.stderr
+    assert "gentool-b" in done.stderr
+
+
+def test_nobody_takes_the_name_of_a_method_that_is_there(site):
+    site.add("gentool-thief", method("adain", "thief"), {"thief": card("adain")})
+    assert {row["status"] for row in rows(site)["adain"]} == {"duplicate"}
+
+
+def test_run_loads_only_the_method_it_runs(site):
+    code = "open({!r}, 'w')\n"
+    mark = str(site.folder / "imported")
+    site.add(
+        "gentool-other", method("other", "other"), {"other": code.format(mark) + card("other")}
+    )
+    site.gentool("run", "adain", "--help")
+    assert not (site.folder / "imported").exists()
+    site.gentool("run", "other", "--help")
+    assert (site.folder / "imported").exists()
+
+
+def test_check_imports_the_code_behind_the_card(site):
+    code = card("hollow").replace("gentool_adain.actions", "gentool_adain.nowhere")
+    site.add("gentool-hollow", method("hollow", "hollow"), {"hollow": code})
+    assert rows(site)["hollow"][0]["status"] == "ok"
+    checked = rows(site, "--check")["hollow"][0]
+    assert checked["status"] == "broken"
+    assert "gentool_adain.nowhere" in checked["cause"]
+
+
+def test_a_card_that_is_not_sound_says_what_is_wrong(site):
+    code = card("Bad Name")
+    site.add("gentool-b", method("bad", "b_plugin"), {"b_plugin": code})
+    row = rows(site)["bad"][0]
+    assert row["status"] == "broken"
+    assert "lower-case" in row["cause"]

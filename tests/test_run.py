@@ -1,0 +1,186 @@
+"""`gentool run` and the Python API on real pictures: names, batches, provenance."""
+
+import json
+
+import gentool
+import pytest
+import torch
+from gentool import BatchError, UsageError
+from gentool.cli.main import invoke
+from PIL import Image
+from skimage import data
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path, pictures):
+    """`gentool run adain` on the two pictures, in an empty folder."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+
+    def call(*flags, content=pictures / "content.png", style=pictures / "style.png"):
+        line = ["run", "adain", "--content", content, "--style", style, *flags]
+        code = invoke([str(word) for word in line])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    call.folder = work
+    return call
+
+
+@pytest.fixture(scope="module")
+def adain():
+    return gentool.load("adain", seed=0)
+
+
+def files(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_default_names_never_replace_a_file(run):
+    for _ in range(3):
+        code, out, _ = run()
+        assert code == 0
+    assert out == "content-style-adain-3.png\n"
+    assert files(run.folder) == [
+        "content-style-adain-2.png",
+        "content-style-adain-3.png",
+        "content-style-adain.png",
+    ]
+
+
+def test_an_output_file_is_replaced_and_a_folder_is_made(run):
+    (run.folder / "o.jpg").write_bytes(b"old")
+    assert run("-o", "o.jpg")[0] == 0
+    assert size(run.folder / "o.jpg") == (96, 72)
+    assert run("-o", "new/")[1].strip().endswith("content-style-adain.png")
+    assert files(run.folder / "new") == ["content-style-adain.png"]
+
+
+def test_every_content_is_painted_in_every_style(run, pictures):
+    both = ["--content", pictures / "style.png", "--style", pictures / "content.png"]
+    code, out, _ = run(*both, "-o", "all/")
+    assert code == 0
+    assert len(out.splitlines()) == 4
+    assert len(files(run.folder / "all")) == 4
+
+
+def test_a_folder_with_one_bad_file_goes_on_and_exits_1(run, pictures):
+    (pictures / "broken.jpg").write_bytes(b"not a picture")
+    (pictures / "notes.txt").write_text("no picture either, and not taken for one")
+    code, out, err = run("-o", "all/", content=pictures, style=pictures / "style.png")
+    assert code == 1
+    assert files(run.folder / "all") == ["content-style-adain.png", "style-style-adain.png"]
+    assert "broken.jpg" in err
+    assert "1 of 3 failed" in err
+    assert "broken" not in out
+
+
+def test_one_flag_takes_what_the_shell_expands(run, pictures):
+    names = [pictures / "content.png", pictures / "style.png"]
+    assert invoke(["run", "adain", "--content", *map(str, names), "--style", str(names[1])]) == 0
+    assert len(files(run.folder)) == 2
+
+
+def test_json_tells_what_was_made(run):
+    code, out, err = run("--json", "--seed", "5")
+    report = json.loads(out)
+    assert (code, err) == (0, "")
+    assert report["outputs"] == ["content-style-adain.png"]
+    assert report["seed"] == 5
+    assert report["failures"] == []
+
+
+def test_provenance_is_read_back_and_names_no_folder(run, pictures, capsys):
+    run("--alpha", "0.5", "--seed", "7", "-o", "o.png")
+    invoke(["info", "o.png", "--json"])
+    made = json.loads(capsys.readouterr().out)["made_with"]
+    assert made["options"]["alpha"] == 0.5
+    assert made["options"]["content"] == ["content.png"]
+    assert (made["method"], made["action"], made["seed"]) == ("adain", "stylize", 7)
+    assert made["weights"]["sha256"] == gentool.load("adain").card.weights[0].sha256
+    assert str(pictures) not in json.dumps(made)
+    run("--no-metadata", "-o", "p.png")
+    invoke(["info", "p.png", "--json"])
+    assert json.loads(capsys.readouterr().out)["made_with"] is None
+
+
+def test_a_config_file_gives_flags_and_typed_ones_win(run, capsys):
+    config = run.folder / "c.toml"
+    config.write_text('alpha = 0.25\n"style-size" = 64\nseed = 3\noutput = "c.png"\n')
+    assert run("--config", config, "--alpha", "0.75")[0] == 0
+    invoke(["info", "c.png", "--json"])
+    made = json.loads(capsys.readouterr().out)["made_with"]
+    assert made["options"]["alpha"] == 0.75
+    assert made["options"]["style_size"] == 64
+    assert made["seed"] == 3
+    config.write_text("alhpa = 1\n")
+    code, _, err = run("--config", config)
+    assert code == 2
+    assert "no option 'alhpa'; did you mean 'alpha'?" in err
+
+
+def test_an_animated_content_gives_its_first_frame_and_a_note(run, tmp_path):
+    frames = [Image.new("RGB", (40, 24), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    code, _, err = run(content=tmp_path / "a.gif")
+    assert code == 0
+    assert "took the first of 2 frames" in err
+    assert run("--quiet", content=tmp_path / "a.gif")[2] == ""
+
+
+def test_api_takes_paths_images_and_tensors_and_gives_equal_pictures(adain, pictures):
+    path = pictures / "content.png"
+    style = Image.open(pictures / "style.png")
+    with Image.open(path) as image:
+        tensor = torch.from_numpy(data.chelsea()).permute(2, 0, 1) / 255
+        from_path = adain.stylize(content=path, style=style)
+        from_image = adain.stylize(content=image.copy(), style=str(pictures / "style.png"))
+    assert torch.equal(from_path.tensor, from_image.tensor)
+    assert from_path.image.size == (96, 72)
+    assert adain.stylize(content=tensor, style=style).tensor.shape == tensor.shape
+    style.close()
+
+
+def test_api_saves(adain, pictures, tmp_path):
+    result = adain.stylize(content=pictures / "content.png", style=pictures / "style.png")
+    assert size(result.save(tmp_path / "o.png")) == (96, 72)
+
+
+def test_api_errors_name_arguments_not_flags(adain, pictures):
+    with pytest.raises(UsageError, match=r"^alpha: must be between 0 and 1, got 7$"):
+        adain.stylize(content=pictures, style=pictures, alpha=7)
+    with pytest.raises(UsageError, match="alhpa: no such option; did you mean 'alpha'"):
+        adain.stylize(content=pictures, style=pictures, alhpa=1)
+    with pytest.raises(AttributeError, match="adain has no action 'paint'"):
+        adain.paint()
+
+
+def test_api_batch_failures_raise_at_the_end_with_the_rest(adain, pictures):
+    (pictures / "a.png").write_bytes(b"")
+    with pytest.raises(BatchError, match=r"1 failed: a\.png") as error:
+        adain.stylize(content=pictures, style=pictures / "style.png")
+    assert len(error.value.results) == 2
+    assert error.value.failures[0][0] == "a.png"
+
+
+def test_several_results_are_a_list(adain, pictures):
+    results = adain.stylize(content=pictures, style=pictures / "style.png")
+    assert len(results) == 2
+    with pytest.raises(UsageError, match="there are 2 results"):
+        results.save("x.png")
+
+
+def test_alpha_of_the_content_is_kept(adain, tmp_path, pictures):
+    image = Image.fromarray(data.chelsea()).resize((60, 44)).convert("RGBA")
+    mask = Image.linear_gradient("L").resize(image.size)
+    image.putalpha(mask)
+    image.save(tmp_path / "a.png")
+    painted = adain.stylize(content=tmp_path / "a.png", style=pictures / "style.png").image
+    assert painted.mode == "RGBA"
+    assert painted.getchannel("A").tobytes() == mask.tobytes()
