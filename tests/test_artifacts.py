@@ -5,8 +5,9 @@ import json
 import PIL.Image
 import pytest
 import torch
-from gentool import images
-from gentool.artifacts import Animation, File, Figures, Grid, Image
+
+from gentool import encoding, images
+from gentool.artifacts import Animation, Figures, File, Grid, Image
 from gentool.errors import OutputError
 
 MADE = {"gentool": "0.1.0", "method": "adain", "seed": 3}
@@ -29,7 +30,7 @@ def flat(value, height=8, width=12, channels=3):
 def test_an_image_as_pil_and_as_a_file(tmp_path, image, mode):
     assert (image.image.mode, image.image.size) == (mode, (12, 8))
     path = image.save(tmp_path / "a.png", MADE)
-    assert images.read_metadata(path) == MADE
+    assert encoding.read_metadata(path) == MADE
     again = images.read(path)
     assert again.pixels.unique().tolist() == pytest.approx([0.5], abs=1 / 255)
     if mode == "RGBA":
@@ -83,7 +84,7 @@ def test_an_animation_keeps_its_frames_and_pace(tmp_path, suffix):
             assert written.info["duration"] == 50
     assert values == pytest.approx([0, 0.5, 1], abs=0.05)
     if suffix == ".webp":
-        assert images.read_metadata(path) == MADE
+        assert encoding.read_metadata(path) == MADE
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,9 @@ def test_a_file_is_written_as_it_is(tmp_path, suffix):
 
 
 def test_figures_are_json_that_every_reader_takes(tmp_path):
-    figures = Figures({"psnr": float("inf"), "ssim": 1.0, "n": 3, "name": "Fluß", "x": float("nan")})
+    figures = Figures(
+        {"psnr": float("inf"), "ssim": 1.0, "n": 3, "name": "Fluß", "x": float("nan")}
+    )
     path = figures.save(tmp_path / "a.json", MADE)
 
     def refuse(constant):

@@ -8,9 +8,10 @@ import sys
 import zlib
 
 import pytest
+from PIL import Image
+
 from gentool import __version__
 from gentool.cli.main import invoke
-from PIL import Image
 
 
 @pytest.fixture
@@ -124,7 +125,10 @@ MISTAKES = [
     ("run --alpha 1 adain", "no such option"),
     ("run adain stylise", "adain has no action 'stylise'; did you mean 'stylize'?"),
     ("run adain --content C", "--style: is required"),
-    ("run adain --content C --style S --alpah 1", "--alpah: no such option; did you mean '--alpha'"),
+    (
+        "run adain --content C --style S --alpah 1",
+        "--alpah: no such option; did you mean '--alpha'",
+    ),
     ("run adain --content C --style S --alpha 7", "--alpha: must be between 0 and 1, got 7"),
     ("run adain --content C --style S --alpha nan", "--alpha: must be a number between 0 and 1"),
     ("run adain --content C --style S --alpha x", "got 'x'"),
@@ -282,8 +286,6 @@ def test_interrupted_exits_130(gentool, pictures, monkeypatch):
 
 
 def test_debug_shows_the_traceback_of_a_mistake(gentool, pictures):
-    code, _, err = gentool(
-        "run", "adain", "--content", pictures, "--style", "no.png", "--debug"
-    )
+    code, _, err = gentool("run", "adain", "--content", pictures, "--style", "no.png", "--debug")
     assert code == 2
     assert "Traceback" in err

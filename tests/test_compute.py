@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from gentool import compute
 from gentool.errors import DeviceError
 
@@ -56,7 +57,9 @@ def test_auto_always_finds_something_that_works():
         product = torch.ones(4, 4, device=chosen.device) @ torch.ones(4, 4, device=chosen.device)
     assert product.float().sum().item() == 64
     assert chosen.precision in ("fp32", "bf16")
-    assert chosen.device.type in compute.describe() or f"{chosen.device.type}:0" in compute.describe()
+    assert (
+        chosen.device.type in compute.describe() or f"{chosen.device.type}:0" in compute.describe()
+    )
 
 
 def test_threads_are_taken():

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+
 from gentool.files import expand, numbered, write_atomic
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from gentool import images
-from gentool.errors import ImageError, OutputError
 from PIL import ImageCms
 from skimage import data
+
+from gentool import encoding, images
+from gentool.errors import ImageError, OutputError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -123,7 +124,7 @@ def test_odd_exif_neither_refuses_the_picture_nor_hides_its_orientation(tmp_path
     exif += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
     path = saved(photograph(40, 20), tmp_path / "odd.jpg", exif=exif)
     assert images.read(path).pixels.shape == (3, 40, 20)
-    assert images.read_metadata(path) is None
+    assert encoding.read_metadata(path) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_broken_exif_is_ignored_without_a_warning(tmp_path, exif):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert images.read(path).pixels.shape == (3, 64, 96)
-        assert images.inspect(path)["made_with"] is None
+        assert encoding.inspect(path)["made_with"] is None
 
 
 @pytest.mark.parametrize(
@@ -148,9 +149,7 @@ def test_broken_exif_is_ignored_without_a_warning(tmp_path, exif):
             PIL.Image.new("LA", (4, 4), (128, 9)), LINEAR_GREY, (188,) * 3, id="grey and alpha"
         ),
         pytest.param(PIL.Image.new("L", (4, 4), 128), LINEAR, (188,) * 3, id="grey, RGB profile"),
-        pytest.param(
-            PIL.Image.new("RGB", (4, 4), RED).quantize(2), SWAPPED, GREEN, id="palette"
-        ),
+        pytest.param(PIL.Image.new("RGB", (4, 4), RED).quantize(2), SWAPPED, GREEN, id="palette"),
         pytest.param(PIL.Image.new("RGB", (4, 4), (9, 80, 200)), SRGB, (9, 80, 200), id="sRGB"),
     ],
 )
@@ -195,7 +194,8 @@ def palette(transparent=False):
         pytest.param(palette(transparent=True), ".png", [0, 255, 0], 0, id="see-through palette"),
         pytest.param(palette(transparent=True), ".gif", [0, 255, 0], 0, id="see-through GIF"),
         pytest.param(PIL.Image.new("LA", (4, 4), (77, 51)), ".png", [77] * 3, 51, id="LA"),
-        pytest.param(PIL.Image.new("RGBA", (4, 4), (1, 2, 3, 51)), ".png", [1, 2, 3], 51, id="RGBA"),
+        pytest.param(PIL.Image.new("RGBA", (4, 4), (1, 2, 3, 51)), ".png", [1, 2, 3], 51,
+                     id="RGBA"),
         pytest.param(PIL.Image.new("RGBA", (4, 4), (1, 2, 3, 255)), ".png", [1, 2, 3], None,
                      id="RGBA, opaque"),
         pytest.param(PIL.Image.new("CMYK", (4, 4), (255, 0, 0, 0)), ".tif", [0, 255, 255], None,
@@ -371,7 +371,7 @@ def test_a_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "portrait.jpg").touch()
     with pytest.raises(ImageError, match=r"no such file; did you mean 'portrait.jpg'\?"):
         images.read(tmp_path / "portait.jpg")
-    with pytest.raises(ImageError, match="no such file$"):
+    with pytest.raises(ImageError, match=r"no such file$"):
         images.read(tmp_path / "nowhere" / "portrait.jpg")
 
 
@@ -409,7 +409,7 @@ def test_a_large_picture_is_read_if_asked_for_and_the_limit_stays(tmp_path, monk
 def test_looking_at_a_bomb_decodes_nothing(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_that_claims(30000, 30000))
-    assert images.inspect(path) == {
+    assert encoding.inspect(path) == {
         "file": "bomb.png", "format": "PNG", "width": 30000, "height": 30000, "mode": "1",
         "made_with": None,
     }  # fmt: skip
@@ -452,9 +452,9 @@ MADE = {"gentool": "0.1.0", "method": "adain", "options": {"content": ["Fluß.jp
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".tif", ".tiff"])
 def test_metadata_comes_back_from_the_file(tmp_path, suffix, mode):
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(images.encode(photograph().convert(mode), suffix, MADE))
-    assert images.read_metadata(path) == MADE
-    facts = images.inspect(path)
+    path.write_bytes(encoding.encode(photograph().convert(mode), suffix, MADE))
+    assert encoding.read_metadata(path) == MADE
+    facts = encoding.inspect(path)
     assert (facts["width"], facts["height"], facts["made_with"]) == (96, 64, MADE)
 
 
@@ -462,18 +462,18 @@ def test_metadata_comes_back_from_the_file(tmp_path, suffix, mode):
 def test_pictures_survive_writing_and_reading(tmp_path, suffix):
     pixels = images.read(photograph()).pixels
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(images.encode(images.to_pil(pixels), suffix))
+    path.write_bytes(encoding.encode(images.to_pil(pixels), suffix))
     again = images.read(path).pixels
     lossless = suffix in (".png", ".tif", ".bmp")
     assert torch.equal(again, pixels) if lossless else (again - pixels).abs().mean() < 0.02
-    assert images.read_metadata(path) is None
+    assert encoding.read_metadata(path) is None
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
 def test_alpha_is_kept_where_the_format_has_it(tmp_path, suffix):
     alpha = torch.linspace(0, 1, 96).expand(1, 64, 96)
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(images.encode(images.to_pil(torch.rand(3, 64, 96), alpha), suffix))
+    path.write_bytes(encoding.encode(images.to_pil(torch.rand(3, 64, 96), alpha), suffix))
     assert (images.read(path).alpha - alpha).abs().max() < 0.005
 
 
@@ -482,7 +482,7 @@ def test_alpha_goes_onto_white_where_it_has_not(tmp_path, suffix):
     alpha = torch.zeros(1, 16, 32)
     alpha[:, :, 16:] = 1
     path = tmp_path / f"a{suffix}"
-    path.write_bytes(images.encode(images.to_pil(torch.zeros(3, 16, 32), alpha), suffix))
+    path.write_bytes(encoding.encode(images.to_pil(torch.zeros(3, 16, 32), alpha), suffix))
     picture = images.read(path)
     assert picture.alpha is None
     assert min(pixel(picture, 2, 8)) > 250
@@ -498,7 +498,7 @@ def test_nothing_of_the_source_but_its_pixels_reaches_the_result(tmp_path):
     for suffix in (".png", ".jpg", ".webp", ".tif"):
         result = tmp_path / f"result{suffix}"
         image = images.to_pil(images.read(path).pixels)
-        result.write_bytes(images.encode(image, suffix, MADE))
+        result.write_bytes(encoding.encode(image, suffix, MADE))
         assert b"Secret" not in result.read_bytes()
         with PIL.Image.open(result) as written:
             assert not written.getexif().get_ifd(0x8825)
@@ -508,7 +508,7 @@ def test_nothing_of_the_source_but_its_pixels_reaches_the_result(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp"])
 def test_noise_can_be_written(suffix):
     noise = torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(0)).round()
-    assert images.encode(images.to_pil(noise), suffix)
+    assert encoding.encode(images.to_pil(noise), suffix)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1}', "[1]", "A photo", ""])
@@ -516,7 +516,7 @@ def test_the_description_of_a_strangers_picture_is_no_provenance(tmp_path, text)
     exif = PIL.Image.Exif()
     exif[0x010E] = text
     path = saved(photograph(), tmp_path / "a.png", exif=exif)
-    assert images.read_metadata(path) is None
+    assert encoding.read_metadata(path) is None
 
 
 @pytest.mark.parametrize(
@@ -532,4 +532,4 @@ def test_the_description_of_a_strangers_picture_is_no_provenance(tmp_path, text)
 )
 def test_what_cannot_be_written_says_why(suffix, size, metadata, reason):
     with pytest.raises(OutputError, match=reason):
-        images.encode(PIL.Image.new("RGB", size), suffix, metadata)
+        encoding.encode(PIL.Image.new("RGB", size), suffix, metadata)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-CARD = '''
+CARD = """
 from gentool import Action, Card, hookimpl
 
 @hookimpl
@@ -15,7 +15,7 @@ def gentool_cards():
                         "gentool_adain.actions:stylize"),),
         model="gentool_adain.nets:AdaIN",
     )]
-'''
+"""
 
 
 def card(name):

@@ -1,6 +1,7 @@
 """registry.toml: read, refused where unsound, used to explain what is missing."""
 
 import pytest
+
 from gentool import RegistryError, registry
 
 ROW = """

@@ -2,13 +2,14 @@
 
 import json
 
-import gentool
 import pytest
 import torch
-from gentool import BatchError, UsageError
-from gentool.cli.main import invoke
 from PIL import Image
 from skimage import data
+
+import gentool
+from gentool import BatchError, UsageError
+from gentool.cli.main import invoke
 
 
 @pytest.fixture

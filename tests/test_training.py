@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
 from gentool import OutputError, TrainingError, weights
 from gentool.training import Pictures, Plan, fit, prefetch, random_crop
 from gentool.training.data import held_out
-from PIL import Image
 
 HERE = Path(__file__).parent
 spec = importlib.util.spec_from_file_location("tiny", HERE / "tiny.py")
@@ -107,9 +108,7 @@ def test_killed_at_any_moment_it_goes_on_from_the_last_checkpoint(tmp_path, afte
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path):
     assert start_and_signal(tmp_path / "run", signal.SIGINT, 7) == 0
-    done = int(
-        weights.read_header(tmp_path / "run/checkpoint.safetensors").metadata["step"]
-    )
+    done = int(weights.read_header(tmp_path / "run/checkpoint.safetensors").metadata["step"])
     assert 7 <= done < 60
     assert len(curve(tmp_path / "run")) == done
 

@@ -1,6 +1,7 @@
 """Networks in and out of files, and every way a file can be damaged, hostile or just another."""
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -10,10 +11,11 @@ import sys
 
 import pytest
 import torch
-from gentool import Action, Card, Model, WeightsFile, weights
-from gentool.errors import OutputError, WeightsError
 from safetensors.torch import save as to_bytes
 from torch import nn
+
+from gentool import Action, Card, Model, WeightsFile, weights
+from gentool.errors import OutputError, WeightsError
 
 
 class Tiny(nn.Module):
@@ -115,9 +117,7 @@ def test_half_storage_halves_the_file_and_loads_in_float32(path, tmp_path):
     weights.save(half, model, "tiny", half=True)
     assert half.stat().st_size < 0.65 * path.stat().st_size
     again = weights.load(Tiny, half)
-    for wanted, found in zip(
-        model.state_dict().values(), again.state_dict().values(), strict=True
-    ):
+    for wanted, found in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert found.dtype == wanted.dtype
         assert torch.allclose(wanted.float(), found.float(), rtol=1e-3, atol=1e-6)
 
@@ -125,7 +125,7 @@ def test_half_storage_halves_the_file_and_loads_in_float32(path, tmp_path):
 def test_values_too_large_for_half_are_not_lost_silently(path):
     model = trained()
     model.encoder[1].running_var[0] = 1e6
-    with pytest.raises(OutputError, match="'encoder.1.running_var' holds values too large"):
+    with pytest.raises(OutputError, match=r"'encoder\.1\.running_var' holds values too large"):
         weights.save(path, model, "tiny", half=True)
     assert not path.exists()
 
@@ -190,8 +190,6 @@ def entry(shape=(1,), dtype="F32", offsets=(0, 4)):
 
 
 def torch_zip():
-    import io
-
     buffer = io.BytesIO()
     torch.save({"w": torch.ones(3)}, buffer)
     return buffer.getvalue()
@@ -338,7 +336,9 @@ def plugin(saved, tmp_path, monkeypatch):
     sys.modules.pop("tinyplugin", None)
 
 
-@pytest.mark.parametrize(("name", "wanted"), [(None, "faces"), ("faces", "faces"), ("cats", "cats")])
+@pytest.mark.parametrize(
+    ("name", "wanted"), [(None, "faces"), ("faces", "faces"), ("cats", "cats")]
+)
 def test_the_first_set_is_the_default(plugin, name, wanted):
     path, entry = weights.packaged(card(plugin, "faces", "cats"), name)
     assert (path.stem, entry.name) == (wanted, wanted)

@@ -1,6 +1,7 @@
 """The smallest real model and trainer: a line fitted to points."""
 
 import torch
+
 from gentool.training import load_optimizer_state, optimizer_state
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gentool import images
+from gentool import encoding, images
 from gentool.errors import OutputError
 from gentool.files import write_atomic
 
@@ -81,7 +81,7 @@ class Image(_Savable):
         return images.to_pil(self.tensor, self.alpha)
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-        return images.encode(self.image, suffix, metadata)
+        return encoding.encode(self.image, suffix, metadata)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +129,7 @@ class Grid(_Savable):
         return images.to_pil(self.tensor)
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-        return images.encode(self.image, suffix, metadata)
+        return encoding.encode(self.image, suffix, metadata)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class Animation(_Savable):
         first, *rest = [images.to_pil(frame) for frame in self.frames]
         options: dict[str, Any] = {}
         if metadata and suffix.lower() == ".webp":  # a GIF has no room for it
-            options["exif"] = images.exif(metadata)
+            options["exif"] = encoding.exif(metadata)
         buffer = io.BytesIO()
         try:
             first.save(
@@ -170,7 +170,7 @@ class Animation(_Savable):
                 loop=0,
                 **options,
             )
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RuntimeError) as e:  # the last is Pillow's WebP encoder
             raise OutputError(f"cannot write the animation as {suffix}: {e}") from e
         return buffer.getvalue()
 

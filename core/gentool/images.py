@@ -1,23 +1,22 @@
-"""Pictures in and out. Inside gentool a picture is float32 RGB, 0..1, sRGB, upright.
+"""Pictures in. Inside gentool a picture is float32 RGB, 0..1, sRGB, upright.
 
-Read: whatever Pillow opens. EXIF orientation is applied, an ICC profile is converted to sRGB,
+Read is whatever Pillow opens: EXIF orientation is applied, an ICC profile is converted to sRGB,
 grey, palette, CMYK and 16-bit become RGB, alpha is kept apart, the first frame of an animation is
-taken. Written: atomically, without the source's metadata (no GPS), with gentool's own.
+taken. Pictures go out through :mod:`gentool.encoding`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from gentool.errors import ImageError, OutputError, did_you_mean
+from gentool.errors import ImageError, did_you_mean
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -26,41 +25,13 @@ if TYPE_CHECKING:
     Source: TypeAlias = str | Path | PIL.Image.Image | Tensor
 
 SUFFIXES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".avif",
-        ".ppm",
-        ".pgm",
-        ".jp2",
-        ".tga",
-    ]
+    (
+        *(".png", ".jpg", ".jpeg", ".jpe", ".webp", ".tif", ".tiff"),
+        *(".bmp", ".gif", ".avif", ".ppm", ".pgm", ".jp2", ".tga"),
+    )
 )
-_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 4},  # a third of the time of the default 6, 2 % larger
-    # without "optimize", which fails on noise: Pillow gives it too small a buffer
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"quality": 92, "method": 4},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
-}
-_DESCRIPTION = 0x010E  # EXIF ImageDescription: the one text field that all these formats share
-_SOFTWARE = 0x0131
+"""What a folder's files are taken for pictures by."""
+
 _ORIENTATION = 0x0112
 _LIMIT_LOCK = threading.RLock()
 
@@ -105,13 +76,13 @@ def read(source: Source, allow_large: bool = False) -> Picture:
         with _explained("image"):  # Pillow opens lazily, so its file may turn out damaged here
             return _from_pil(source, "image")
     path = Path(source)
-    with _opened(path, allow_large) as image:
+    with opened(path, allow_large) as image:
         image.load()
         return _from_pil(image, path.stem)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
+def opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
     """A Pillow image, not yet decoded; whatever goes wrong becomes one ImageError."""
     import PIL.Image
 
@@ -314,99 +285,3 @@ def to_pil(pixels: Tensor, alpha: Tensor | None = None) -> PIL.Image.Image:
     bytes_ = planes.detach().float().cpu().clamp(0, 1).mul(255).round_().byte()
     array = bytes_.permute(1, 2, 0).contiguous().numpy()
     return PIL.Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-
-
-def check_suffix(suffix: str) -> None:
-    """Refuse a suffix that gentool does not write.
-
-    Raises:
-        OutputError: with the suffixes there are.
-    """
-    if suffix.lower() not in _FORMATS:
-        raise OutputError(
-            f"gentool writes {' '.join(_FORMATS)}, not '{suffix}'"
-            f"{did_you_mean(suffix.lower(), _FORMATS)}"
-        )
-
-
-def encode(image: PIL.Image.Image, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-    """A picture file's bytes, best quality of its format, with provenance inside.
-
-    Args:
-        image: RGB, RGBA or L.
-        suffix: ``.png``, ``.jpg`` ...
-        metadata: provenance, read back by :func:`read_metadata`; BMP holds none.
-
-    Raises:
-        OutputError: an unknown suffix, or a picture larger than the format allows.
-    """
-    import PIL.Image
-
-    check_suffix(suffix)
-    format_ = _FORMATS[suffix.lower()]
-    options = dict(_SAVE_OPTIONS.get(format_, {}))
-    if image.mode == "RGBA" and format_ in ("JPEG", "BMP"):  # neither holds alpha
-        white = PIL.Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
-    if metadata and format_ != "BMP":
-        options["exif"] = exif(metadata)
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, format_, **options)
-    except (OSError, ValueError) as e:
-        hint = "; leave the metadata out or take .png" if "EXIF" in str(e) else ""
-        raise OutputError(
-            f"cannot write {image.width}x{image.height} as {format_}: {e}{hint}"
-        ) from e
-    return buffer.getvalue()
-
-
-def exif(metadata: Mapping[str, Any]) -> PIL.Image.Exif:
-    """Provenance as the EXIF that :func:`read_metadata` reads."""
-    import PIL.Image
-
-    tags = PIL.Image.Exif()
-    tags[_SOFTWARE] = "gentool"
-    tags[_DESCRIPTION] = json.dumps(metadata, ensure_ascii=True)
-    return tags
-
-
-def read_metadata(path: str | Path) -> dict[str, Any] | None:
-    """The provenance inside a picture that gentool wrote, or None.
-
-    Raises:
-        ImageError: not a picture.
-    """
-    with _opened(Path(path), allow_large=True) as image:
-        return _made_with(image)
-
-
-def _made_with(image: PIL.Image.Image) -> dict[str, Any] | None:
-    # gentool's EXIF lies before the pixels; looking behind them would decode a PNG
-    if image.format == "PNG" and "exif" not in image.info:
-        return None
-    try:
-        found = json.loads(image.getexif().get(_DESCRIPTION, ""))
-    except Exception:  # a stranger's picture holds anything
-        return None
-    return found if isinstance(found, dict) and "gentool" in found else None
-
-
-def inspect(path: str | Path) -> dict[str, Any]:
-    """Format, size, mode and provenance of a picture file, for ``gentool info``.
-
-    Nothing is decoded, so it is cheap on pictures of any size.
-
-    Raises:
-        ImageError: not a picture.
-    """
-    with _opened(Path(path), allow_large=True) as image:
-        return {
-            "file": Path(path).name,
-            "format": image.format,
-            "width": image.width,
-            "height": image.height,
-            "mode": image.mode,
-            "made_with": _made_with(image),
-        }

@@ -48,7 +48,7 @@ def describe(what: str) -> dict[str, Any]:
             "config": header.config,
         }
     if path.exists() or path.suffix:
-        from gentool.images import inspect
+        from gentool.encoding import inspect
 
         return inspect(path)
     plugins.card(what)  # raises, with the nearest name

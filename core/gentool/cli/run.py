@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from gentool import cards, plugins
-from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.common import Methods, compute_flags, debug_flag, settings
 from gentool.cli.flags import FlagCommand, given, option_flags, read_config
+from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk
 from gentool.options import Options, validate
 from gentool.runner import Method, Output

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from gentool import cards, plugins
-from gentool.cli.main import INTERRUPTED, OK
 from gentool.cli.common import Methods, compute_flags, debug_flag, no_action, settings
 from gentool.cli.flags import FlagCommand, given, option_flags, read_config
+from gentool.cli.main import INTERRUPTED, OK
 from gentool.cli.talk import Talk
 from gentool.errors import UsageError
 from gentool.options import Options, validate

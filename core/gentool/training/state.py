@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer, prefix: str = "optimizer") -> dict[str, Tensor]:
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, prefix: str = "optimizer"
+) -> dict[str, Tensor]:
     """An optimizer's per-parameter state as tensors by name, for :meth:`Trainer.state`."""
     found: dict[str, Tensor] = {}
     for index, slots in optimizer.state_dict()["state"].items():

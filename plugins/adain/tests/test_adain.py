@@ -1,13 +1,14 @@
 """The AdaIN network, its action and its colors, on the packaged weights and on tiny networks."""
 
-import gentool
 import pytest
 import torch
+from PIL import Image
+from skimage import data
+
+import gentool
 from gentool import WeightsError, weights
 from gentool_adain.color import keep_luminance, match_colors
 from gentool_adain.nets import AdaIN, Config, Style, adain
-from PIL import Image
-from skimage import data
 
 TINY = Config(width2=4, width4=8, width8=8, code=4, blocks8=1, blocks4=1)
 
@@ -20,7 +21,7 @@ def picture(array, size=None):
 
 @pytest.fixture(scope="module")
 def method():
-    return gentool.load("adain", precision="fp32")
+    return gentool.load("adain", precision="fp32", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -72,17 +73,34 @@ def test_the_same_call_gives_the_same_picture(method, content, style):
 
 
 def test_batch_equals_singles():
-    net = AdaIN(TINY).eval()
     torch.manual_seed(0)
+    net = AdaIN(TINY).eval()
+    torch.nn.init.normal_(net.decoder.strokes8.scale.weight)  # untrained, it starts at zero
     contents, styles = torch.rand(3, 3, 32, 40), torch.rand(3, 3, 24, 24)
     with torch.no_grad():
-        together = net(contents, styles)
-        single = [net(contents[i : i + 1], styles[i : i + 1]) for i in range(3)]
-    assert torch.allclose(together, torch.cat(single), atol=1e-4)
+        features, target = net.encoder(contents), Style.of(net.encoder(styles))
+        own, noise = Style.of(features), net.noise(features)
+        together = net.decode(features, own, target, noise)
+        for i in range(3):
+            one = [tuple(f[i : i + 1] for f in group) for group in (features, noise)]
+            part = [Style(*(s[i : i + 1] for s in style)) for style in (own, target)]
+            single = net.decode(one[0], *part, one[1])
+            assert torch.allclose(together[i], single[0], atol=1e-4)
+
+
+def test_the_seed_places_the_strokes(content, style):
+    pictures = [
+        gentool.load("adain", seed=seed).stylize(content=content, style=style).tensor
+        for seed in (1, 1, 2)
+    ]
+    assert torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
 
 
 def test_bf16_is_close_to_fp32(method, content, style):
-    half = gentool.load("adain", precision="bf16").stylize(content=content, style=style).tensor
+    half = (
+        gentool.load("adain", precision="bf16", seed=0).stylize(content=content, style=style).tensor
+    )
     full = method.stylize(content=content, style=style).tensor
     assert (half - full).abs().mean() < 0.02
 

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+
 from gentool import TrainingError, WeightsError
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool_adain.options import TrainOptions
 from gentool_adain.trainer import AdaINTrainer
-from PIL import Image
-from safetensors.torch import save_file
-from skimage import data
 
 
 @pytest.fixture
@@ -54,11 +55,10 @@ def test_every_parameter_gets_a_finite_gradient(options):
 
 def test_warming_up_learns_to_reproduce_the_content(options):
     torch.manual_seed(0)
-    options = options.model_copy(update={"warm_up": 100})
-    trainer = AdaINTrainer(options, choose("cpu", "fp32"))
-    batches = iter(trainer.batches(0, 0))
-    pixels = [trainer.step(next(batches), 0.0)["pixels"] for _ in range(40)]
-    assert sum(pixels[-5:]) < 0.7 * sum(pixels[:5])
+    trainer = AdaINTrainer(options.model_copy(update={"warm_up": 100}), choose("cpu", "fp32"))
+    batch = next(iter(trainer.batches(0, 0)))
+    pixels = [trainer.step(batch, 0.0)["pixels"] for _ in range(30)]
+    assert pixels[-1] < 0.75 * pixels[0]
 
 
 def arguments(options, run, *more):
@@ -83,7 +83,8 @@ def test_the_command_trains_resumes_and_its_weights_run(options, tmp_path, capsy
 def test_state_resumes_bit_for_bit(options):
     def steps(trainer, start, stop):
         batches = iter(trainer.batches(0, start))
-        for _ in range(start, stop):
+        for step in range(start, stop):
+            torch.manual_seed(step)  # as the loop does
             trainer.step(next(batches), 0.1)
 
     torch.manual_seed(0)

@@ -2,17 +2,21 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from gentool import WeightsError, losses
 from gentool_perceptual.features import CONVOLUTIONS, FeatureNet, Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss, gram, statistics
-from safetensors.torch import save_file
 
 
 def network(upto, distilled=False):
     torch.manual_seed(0)
     tensors, width = {}, 3
     if distilled:
-        tensors["input.weight"], tensors["input.bias"] = torch.eye(3).view(3, 3, 1, 1), torch.zeros(3)
+        tensors["input.weight"], tensors["input.bias"] = (
+            torch.eye(3).view(3, 3, 1, 1),
+            torch.zeros(3),
+        )
     for name in CONVOLUTIONS[: CONVOLUTIONS.index(upto) + 1]:
         tensors[f"conv{name}.weight"] = torch.randn(4, width, 3, 3) / (9 * width) ** 0.5
         tensors[f"conv{name}.bias"] = torch.zeros(4)
@@ -46,7 +50,9 @@ def test_plain_networks_take_the_published_normalisation():
 
 def test_each_layer_comes_from_the_first_network_that_has_it():
     exact, distilled = FeatureNet(network("2_2")), FeatureNet(network("4_1", distilled=True))
-    found = Features([exact, distilled], ["relu1_1", "relu2_1", "relu4_1"])(torch.rand(1, 3, 32, 32))
+    found = Features([exact, distilled], ["relu1_1", "relu2_1", "relu4_1"])(
+        torch.rand(1, 3, 32, 32)
+    )
     assert {name: f.shape[1] for name, f in found.items()} == {
         "relu1_1": 4,
         "relu2_1": 4,

@@ -81,7 +81,8 @@ def paint(
     with context.compute.autocast():
         features = model.encoder(padded)
         own = Style.of(features)
-        painted = model.decode(features, own, own.towards(target, options.alpha))
+        noise = model.noise(features, context.generator(), options.alpha)
+        painted = model.decode(features, own, own.towards(target, options.alpha), noise)
     height, width = pixels.shape[1:]
     result = painted[0, :, :height, :width].float().clamp(0, 1).cpu()
     return keep_luminance(result, pixels) if options.preserve_color == "luminance" else result

@@ -2,6 +2,10 @@
 
     content ─ Encoder ─ features at 1/4 and 1/8 ─ AdaIN ─ Decoder ─ picture
     style   ─ Encoder ─ mean and deviation ───────┘─ scale and shift ─┘
+    noise ──────────────────────────────── strokes ───────┘
+
+Where a content is flat, strokes must come from somewhere: without noise the only thing that
+varies there is the position inside a cell of the grid, and the network would paint that grid.
 
 Both AdaIN layers act on encoder features, which never depend on one another's statistics, and
 the decoder normalises nothing: one pass over a picture gives every statistic, so large pictures
@@ -19,6 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gentool.weights import config_values
+
+Noise = tuple[Tensor, Tensor]  # at 1/4 and at 1/8, each (N,channels,h,w), standard normal
 
 STRIDE = 8  # the picture's sides must be multiples of this
 
@@ -52,12 +58,13 @@ class Style(NamedTuple):
 
 @dataclass(frozen=True)
 class Config:
-    """Widths of the network; saved with the weights.
+    """Sizes of the network; saved with the weights.
 
     Attributes:
         width2, width4, width8: channels at 1/2, 1/4 and 1/8 of the picture's size.
         code: units of the hidden layer between style statistics and scales and shifts.
         blocks8, blocks4: residual blocks of the decoder at 1/8 and 1/4.
+        noise: channels of noise at 1/8 and at 1/4.
     """
 
     width2: int = 24
@@ -66,6 +73,7 @@ class Config:
     code: int = 128
     blocks8: int = 2
     blocks4: int = 1
+    noise: int = 8
 
 
 # what a file's config may ask for
@@ -76,6 +84,7 @@ LIMITS = {
     "code": (1, 4096),
     "blocks8": (0, 32),
     "blocks4": (0, 32),
+    "noise": (1, 256),
 }
 
 
@@ -138,12 +147,29 @@ class Block(nn.Module):
         return x + added
 
 
+class Strokes(nn.Module):
+    """Adds noise to features, mixed by a 1x1 convolution and scaled by the style per channel."""
+
+    def __init__(self, noise: int, width: int, code: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(noise, width, 1, bias=False)
+        self.scale = nn.Linear(code, width)
+        nn.init.normal_(self.mix.weight, std=noise**-0.5)
+        nn.init.zeros_(self.scale.weight)
+        nn.init.zeros_(self.scale.bias)
+
+    def forward(self, x: Tensor, noise: Tensor, code: Tensor) -> Tensor:
+        return torch.addcmul(x, self.mix(noise), self.scale(code)[:, :, None, None])
+
+
 class Decoder(nn.Module):
     """Normalised features and a style code -> picture (N,3,H,W), in 0..1 but for overshoot."""
 
     def __init__(self, c: Config) -> None:
         super().__init__()
         self.code = nn.Sequential(nn.Linear(2 * (c.width4 + c.width8), c.code), nn.ReLU())
+        self.strokes8 = Strokes(c.noise, c.width8, c.code)
+        self.strokes4 = Strokes(c.noise, c.width4, c.code)
         self.blocks8 = nn.ModuleList(Block(c.width8, c.code) for _ in range(c.blocks8))
         self.to4 = nn.Conv2d(c.width8, c.width4, 1)
         self.blocks4 = nn.ModuleList(Block(c.width4, c.code) for _ in range(c.blocks4))
@@ -155,12 +181,12 @@ class Decoder(nn.Module):
             self.rgb.weight.copy_(self.rgb.weight[::4].repeat_interleave(4, 0) * 0.1)
             self.rgb.bias.fill_(0.45)  # type: ignore[union-attr]
 
-    def forward(self, f4: Tensor, f8: Tensor, style: Style) -> Tensor:
+    def forward(self, f4: Tensor, f8: Tensor, style: Style, noise: Noise) -> Tensor:
         code = self.code(torch.cat(style, 1))
-        x = f8
+        x = self.strokes8(f8, noise[1], code)
         for block in self.blocks8:
             x = block(x, code)
-        x = f4 + _double(self.to4(F.relu(x)))
+        x = self.strokes4(f4 + _double(self.to4(F.relu(x))), noise[0], code)
         for block in self.blocks4:
             x = block(x, code)
         x = _double(self.to2(F.relu(x)))
@@ -170,7 +196,8 @@ class Decoder(nn.Module):
 
 
 def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+    # nearest would let the convolutions behind it draw a grid into flat areas
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def adain(features: Tensor, mean: Tensor, std: Tensor, to_mean: Tensor, to_std: Tensor) -> Tensor:
@@ -204,18 +231,36 @@ class AdaIN(nn.Module):
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.encoder, "decoder": self.decoder}
 
-    def decode(self, features: tuple[Tensor, Tensor], own: Style, target: Style) -> Tensor:
+    def noise(
+        self,
+        features: tuple[Tensor, Tensor],
+        generator: torch.Generator | None = None,
+        strength: float = 1.0,
+    ) -> Noise:
+        """Noise (N,noise,H/4,W/4), (N,noise,H/8,W/8), drawn on the CPU for equality anywhere."""
+        f4, f8 = (
+            torch.randn(f.shape[0], self.config.noise, *f.shape[2:], generator=generator)
+            for f in features
+        )
+        device = features[0].device
+        return f4.mul_(strength).to(device), f8.mul_(strength).to(device)
+
+    def decode(
+        self, features: tuple[Tensor, Tensor], own: Style, target: Style, noise: Noise
+    ) -> Tensor:
         """Features whose statistics are ``own`` -> picture with the statistics of ``target``."""
         f4 = adain(features[0], own.mean4, own.std4, target.mean4, target.std4)
         f8 = adain(features[1], own.mean8, own.std8, target.mean8, target.std8)
-        picture: Tensor = self.decoder(f4, f8, target)
+        picture: Tensor = self.decoder(f4, f8, target, noise)
         return picture
 
     def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:
         """Stylise ``content`` (N,3,H,W in 0..1, sides multiples of 8) by ``style`` (N,3,h,w).
 
-        ``alpha`` runs from 0 (the content) to 1 (all of the style), eq. 14 of the paper.
+        ``alpha`` runs from 0 (the content) to 1 (all of the style), eq. 14 of the paper. The
+        noise comes from PyTorch's global generator.
         """
         features = self.encoder(content)
         own, target = Style.of(features), Style.of(self.encoder(style))
-        return self.decode(features, own, own.towards(target, alpha))
+        noise = self.noise(features, strength=alpha)
+        return self.decode(features, own, own.towards(target, alpha), noise)
