@@ -11,6 +11,7 @@ memory   peak resident memory of one 4096 x 4096 picture, over that of `import t
 """
 
 import argparse
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def compute():
 
     torch.set_num_threads(1)
     widths = [3, 64, 64, 128, 128, 256, 256, 256, 256]
-    convs = [torch.randn(o, i, 3, 3) * 0.05 for i, o in zip(widths, widths[1:], strict=False)]
+    convs = [torch.randn(o, i, 3, 3) * 0.05 for i, o in itertools.pairwise(widths)]
 
     def vgg(x):
         for i, weight in enumerate(convs):

@@ -54,8 +54,8 @@ def gallery() -> Grid:
     for content in contents:
         shown = square(content)
         cells.append(resize(shown, CELL))
-        for style in styles:
-            cells.append(resize(adain.stylize(content=shown, style=style).tensor, CELL))
+        painted = (adain.stylize(content=shown, style=style).tensor for style in styles)
+        cells += [resize(picture, CELL) for picture in painted]
     return Grid(cells, columns=len(styles) + 1, gap=6)
 
 

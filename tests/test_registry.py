@@ -50,7 +50,7 @@ def test_reads_a_row(registry_file):
 )
 def test_refuses_what_is_unsound(registry_file, before, after, reason):
     registry_file.write_text(ROW.replace(before, after))
-    with pytest.raises(RegistryError, match="registry.toml") as error:
+    with pytest.raises(RegistryError, match=r"registry\.toml") as error:
         registry.read(registry_file)
     assert reason in str(error.value)
 

@@ -102,7 +102,7 @@ def test_provenance_is_read_back_and_names_no_folder(run, pictures, capsys):
     invoke(["info", "o.png", "--json"])
     made = json.loads(capsys.readouterr().out)["made_with"]
     assert made["options"]["alpha"] == 0.5
-    assert made["options"]["content"] == ["content.png"]
+    assert made["options"]["content"] == "content.png"
     assert (made["method"], made["action"], made["seed"]) == ("adain", "stylize", 7)
     assert made["weights"]["sha256"] == gentool.load("adain").card.weights[0].sha256
     assert str(pictures) not in json.dumps(made)

@@ -42,7 +42,7 @@ def curve(run):
 
 
 def test_learns_and_writes_weights_that_load(tmp_path):
-    trainer, done, _ = train(tmp_path / "run", 200, average=0.9)
+    _, done, _ = train(tmp_path / "run", 200, average=0.9)
     assert done
     losses = [loss for _, loss in curve(tmp_path / "run")]
     assert losses[-1] < losses[0] / 20

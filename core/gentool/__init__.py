@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "context": ("Context", "Settings"),
     "cards": ("Action", "Card", "Record", "Training", "WeightsFile"),
     "errors": (
         "BatchError",
@@ -31,7 +32,7 @@ _WHERE = {
     "hookspecs": ("hookimpl",),
     "options": ("Field", "ImageFile", "ImageFiles", "Options", "PathList"),
     "protocols": ("Loss", "Model", "Trainer"),
-    "runner": ("Context", "Method", "Results", "Settings", "load"),
+    "runner": ("Method", "Results", "load"),
 }
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -71,6 +72,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gentool.cards import Action, Card, Record, Training, WeightsFile
+    from gentool.context import Context, Settings
     from gentool.errors import (
         BatchError,
         DeviceError,
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     from gentool.hookspecs import hookimpl
     from gentool.options import Field, ImageFile, ImageFiles, Options, PathList
     from gentool.protocols import Loss, Model, Trainer
-    from gentool.runner import Context, Method, Results, Settings, load
+    from gentool.runner import Method, Results, load
 
 
 def methods() -> list[str]:

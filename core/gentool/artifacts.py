@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gentool import encoding, images
@@ -31,6 +32,10 @@ class Artifact(Protocol):
     def name(self) -> str: ...
     @property
     def suffix(self) -> str: ...
+    @property
+    def made_from(self) -> Mapping[str, str]:
+        """The items of a batch that this one came from, by option: ``{"content": "a.jpg"}``."""
+        ...
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         """The bytes of a file of that suffix, provenance inside where the format has room.
@@ -43,6 +48,7 @@ class Artifact(Protocol):
 
 class _Savable:
     suffix = ".png"
+    made_from: Mapping[str, str] = MappingProxyType({})
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         raise OutputError(f"{type(self).__name__} cannot be written")
@@ -69,11 +75,13 @@ class Image(_Savable):
         tensor: (3,H,W) or (1,H,W) float32, 0..1.
         alpha: (1,H,W) float32, 0..1, or None.
         name: proposed file name without suffix.
+        made_from: the items of a batch that it came from, by option.
     """
 
     tensor: Tensor
     alpha: Tensor | None = None
     name: str = "image"
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> PIL.Image.Image:

@@ -1,4 +1,4 @@
-"""Pictures out: a file's bytes without the source's metadata (no GPS), with gentool's own inside."""
+"""Pictures out: bytes of a file with gentool's provenance inside, and none of the source's EXIF."""
 
 from __future__ import annotations
 

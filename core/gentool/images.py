@@ -153,7 +153,7 @@ def _from_pil(image: PIL.Image.Image, name: str) -> Picture:
         notes.append(f"animated or paged: took the first of {frames} frames")
     if image.width * image.height == 0:
         raise ImageError(f"{name}: the picture has no pixels")
-    image = _upright(image)
+    image = upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         pixels, alpha, note = _from_wide(image)
     else:
@@ -165,14 +165,14 @@ def _from_pil(image: PIL.Image.Image, name: str) -> Picture:
             image = (image if image.mode in ("1", "L", "LA") else rgba).convert(
                 "L" if image.mode in ("1", "L", "LA") else "RGB"
             )
-        image, note = _to_srgb(image)
+        image, note = to_srgb(image)
         pixels = _chw(image)
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
     return Picture(pixels, alpha, name, (*notes, *note))
 
 
-def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
     """Apply the EXIF orientation; damaged EXIF is no reason to refuse a picture."""
     from PIL.Image import Transpose
 
@@ -224,8 +224,8 @@ def _chw(image: PIL.Image.Image) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).float().div_(255).contiguous()
 
 
-def _to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
-    """RGB in sRGB, by the embedded ICC profile where there is one."""
+def to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
+    """RGB in sRGB by the embedded ICC profile, where there is one, and notes for the user."""
     profile = image.info.get("icc_profile")
     if profile:
         from PIL import ImageCms

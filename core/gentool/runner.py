@@ -5,104 +5,25 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import cards, plugins
-from gentool.cards import PICTURE_SUFFIXES
-from gentool.compute import Compute, choose, fresh_seed, generator
-from gentool.errors import BatchError, GentoolError, OutputError, UsageError, did_you_mean
-from gentool.files import write_atomic
-from gentool.images import Picture, name_of, read
+from gentool.compute import Compute, choose, fresh_seed
+from gentool.context import Context, Settings
+from gentool.errors import BatchError, UsageError
 from gentool.options import Options, validate
 from gentool.progress import Progress
 
 if TYPE_CHECKING:
     import PIL.Image
-    import torch
     from torch import Tensor
 
     from gentool.artifacts import Artifact
     from gentool.cards import Card
-    from gentool.images import Source
     from gentool.protocols import Model
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The core's own flags, the same for every action.
-
-    Attributes:
-        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        seed: of everything random; None draws one and records it.
-        threads: CPU threads; None leaves PyTorch's choice.
-        weights: name of a packaged set, a file or a training run's folder; None for the default.
-        allow_large: read pictures above the decompression-bomb limit.
-    """
-
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int | None = None
-    threads: int | None = None
-    weights: str | None = None
-    allow_large: bool = False
-
-
-@dataclass
-class Context:
-    """What an action is given beside its model and options.
-
-    Attributes:
-        compute: device and precision.
-        seed: of everything random.
-        allow_large: see :class:`Settings`.
-        progress: where progress and notes go.
-        failures: (name, reason) of the batch's items that failed.
-    """
-
-    compute: Compute
-    seed: int
-    allow_large: bool = False
-    progress: Progress = field(default_factory=Progress)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def device(self) -> torch.device:
-        return self.compute.device
-
-    def generator(self) -> torch.Generator:
-        """A fresh CPU generator, seeded: draw on the CPU, then move, for equal numbers anywhere."""
-        return generator(self.seed)
-
-    def read(self, source: Source) -> Picture:
-        """Read a picture and pass its notes on.
-
-        Raises:
-            ImageError: it cannot be read.
-        """
-        picture = read(source, self.allow_large)
-        for text in picture.notes:
-            self.progress.note(f"{name_of(source)}: {text}")
-        return picture
-
-    def each(self, sources: Sequence[Source], what: str) -> Iterable[Source]:
-        """Go through a batch, showing progress."""
-        return self.progress.track(sources, what) if len(sources) > 1 else sources
-
-    @contextlib.contextmanager
-    def guard(self, source: Source, batch: Sequence[Source]) -> Iterator[None]:
-        """In a batch of several, a failure of the body is noted and the batch goes on."""
-        try:
-            yield
-        except GentoolError as e:
-            if len(batch) == 1:
-                raise
-            self.failures.append((name_of(source), str(e)))
-            self.progress.note(f"failed: {e}")
 
 
 class Results(list["Artifact"]):
@@ -183,6 +104,12 @@ class Method:
             self._weights = weights.find(self.card, self.settings.weights)
         return self._weights
 
+    @functools.cached_property
+    def _sha256(self) -> str:
+        from gentool.weights import sha256
+
+        return sha256(self.weights)
+
     @property
     def model(self) -> Model:
         """The networks on their device, loaded at the first use."""
@@ -252,12 +179,13 @@ class Method:
                 )
                 yield artifact
 
-    def provenance(self, action: str | None, options: Options, context: Context) -> dict[str, Any]:
+    def provenance(
+        self, action: str | None, options: Options, context: Context, artifact: Artifact
+    ) -> dict[str, Any]:
         """How an artifact came to be: versions, options, seed, weights. Names of files only."""
         import torch
 
         from gentool import __version__
-        from gentool.weights import sha256
 
         distribution, version = plugins.provider(self.card.name)
         return {
@@ -265,88 +193,14 @@ class Method:
             "method": self.card.name,
             "action": self.card.action(action).name,
             "plugin": f"{distribution} {version}",
-            "options": options.model_dump(mode="json", exclude_none=True),
+            "options": options.model_dump(mode="json", exclude_none=True)
+            | dict(artifact.made_from),
             "seed": context.seed,
-            "weights": {"file": self.weights.name, "sha256": sha256(self.weights)},
+            "weights": {"file": self.weights.name, "sha256": self._sha256},
             "torch": torch.__version__,
             "device": context.compute.device.type,
             "precision": context.compute.precision,
         }
-
-
-class Output:
-    """Where a run's artifacts go.
-
-    Args:
-        target: None for proposed names in the current folder, a folder (existing, or ending
-            in a separator), or one file.
-        inputs: files that must not be overwritten.
-        label: put behind a proposed name, ``-adain``.
-        several: whether more than one artifact is known to come.
-        suffixes: what a file may end in.
-
-    Raises:
-        OutputError: the target cannot take the results; nothing was computed or written yet.
-    """
-
-    def __init__(
-        self,
-        target: str | None,
-        inputs: Iterable[Path] = (),
-        label: str = "",
-        several: bool = False,
-        suffixes: Sequence[str] = PICTURE_SUFFIXES,
-    ) -> None:
-        self.label = label
-        self.written = 0
-        self.file: Path | None = None
-        self.folder = Path()
-        if target is not None:
-            path = Path(target).expanduser()
-            if path.is_dir() or target.endswith(("/", "\\")):
-                self.folder = path
-            else:
-                self.file, self.folder = path, path.parent
-        if self.file is not None:
-            if several:
-                raise OutputError(f"-o {target}: there are several results; give a folder, -o DIR/")
-            suffix = self.file.suffix.lower()
-            if suffix not in suffixes:
-                hint = did_you_mean(suffix, suffixes)
-                raise OutputError(f"-o {target}: must end in {' '.join(suffixes)}{hint}")
-            for source in inputs:
-                if self.file.exists() and source.exists() and self.file.samefile(source):
-                    raise OutputError(f"-o {target}: is an input; results never replace one")
-            if not self.folder.is_dir():
-                raise OutputError(f"-o {target}: there is no folder {self.folder}")
-        self._probe()
-
-    def _probe(self) -> None:
-        """Find out before the work whether the folder takes files."""
-        import tempfile
-
-        try:
-            if self.file is None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as e:
-            raise OutputError(f"-o {self.folder}: cannot write there: {e.strerror or e}") from e
-
-    def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
-        """Write an artifact under its place; a proposed name never replaces a file.
-
-        Raises:
-            OutputError: it could not be written; nothing half-written is left.
-        """
-        path = self.file or self.folder / f"{artifact.name}{self.label}{artifact.suffix}"
-        data = artifact.encode(path.suffix, metadata)
-        replace = self.file is not None and not self.written  # a second result gets a number
-        try:
-            self.written += 1
-            return write_atomic(path, data, replace)
-        except OSError as e:
-            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
 
 
 def load(
@@ -380,4 +234,4 @@ def load(
     return Method(plugins.card(name), settings)
 
 
-__all__ = ["Context", "Method", "Output", "Progress", "Results", "Settings", "load"]
+__all__ = ["Context", "Method", "Results", "Settings", "load"]

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from gentool.compute import PRECISIONS
-from gentool.errors import UsageError, did_you_mean
-from gentool.runner import Settings
+from gentool.context import Settings
+from gentool.errors import UsageError
 
 
 def compute_flags() -> list[click.Option]:
@@ -35,11 +35,11 @@ def debug_flag() -> click.Option:
 
 def settings(values: Mapping[str, Any]) -> Settings:
     """Settings from the flags that were given; the others keep their defaults."""
-    seed = values.get("seed")
-    if seed is not None and not 0 <= seed < 2**63:
-        raise UsageError(f"--seed: must be at least 0 and below 2^63, got {seed}")
     names = Settings.__dataclass_fields__
-    return Settings(**{n: values[n] for n in names if values.get(n) is not None})
+    try:
+        return Settings(**{n: values[n] for n in names if values.get(n) is not None})
+    except UsageError as e:
+        raise UsageError(f"--{e}") from None
 
 
 class Methods(click.Group):
@@ -81,4 +81,4 @@ class Methods(click.Group):
 
 def no_action(method: str, word: str) -> UsageError:
     """For commands that take no action word."""
-    return UsageError(f"unexpected '{word}' after '{method}'{did_you_mean(word, [])}")
+    return UsageError(f"unexpected '{word}' after '{method}'")

@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from gentool.errors import UsageError, did_you_mean
+from gentool.files import expand
 from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
 
 
@@ -61,17 +62,26 @@ def repeat_flags(args: Iterable[str], several: set[str]) -> list[str]:
     filled = False  # whether it has its first value
     literal = False  # behind "--" everything is a value
     for arg in args:
-        if arg == "--":
+        if arg == "--" and current is not None and not literal:
             literal = True
-        if not literal and arg.startswith("-") and len(arg) > 1:
+        elif _is_flag(arg) and not literal:
             name, _, value = arg.partition("=")
             current, filled = (name, bool(value)) if name in several else (None, False)
-        elif current is not None:
-            if filled:
-                out.append(current)
+            out.append(arg)
+        elif current is None:
+            out.append(arg)
+        elif filled or literal:
+            # a value that begins with a hyphen only passes as one word with its flag
+            out += [f"{current}={arg}"] if literal else [current, arg]
+        else:
             filled = True
-        out.append(arg)
+            out.append(arg)
     return out
+
+
+def _is_flag(arg: str) -> bool:
+    """``--alpha`` and ``-o``, but neither ``-`` nor ``-2.5``."""
+    return len(arg) > 1 and arg[0] == "-" and not arg[1:].replace(".", "", 1).isdigit()
 
 
 def option_flags(model: type[Options]) -> list[click.Option]:
@@ -84,8 +94,8 @@ def _flag(name: str, field: Any) -> click.Option:
     facts = [span(field)] if bounds(field) else []
     if field.is_required():
         facts.append("required")
-    elif field.default is not None and field.default is not False:
-        facts.append(f"default {_shown(field.default)}")
+    elif (default := field.get_default(call_default_factory=True)) not in (None, False):
+        facts.append(f"default {_shown(default)}")
     if facts:
         text += f"  [{', '.join(fact for fact in facts if fact)}]"
     if plain(field.annotation) is bool:
@@ -107,7 +117,7 @@ def _shown(value: Any) -> str:
 def _type(field: Any) -> _Text:
     words = choices(field.annotation)
     if words:
-        return _Text("|".join(words), words)
+        return _Text("|".join(words) + " ..." * takes_several(field.annotation), words)
     kind = plain(field.annotation)
     if takes_several(kind):
         inner = plain((kind.__args__ or (str,))[0])
@@ -135,11 +145,14 @@ def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
         UsageError: the file cannot be read, or holds a name that is no flag here.
     """
     try:
-        data = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        # Windows editors put a byte-order mark in front, which "utf-8-sig" takes away
+        data = tomllib.loads(expand(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         reason = e.strerror if isinstance(e, OSError) else e
         raise UsageError(f"--config {path}: {reason}") from e
     values = {name.replace("-", "_"): value for name, value in data.items()}
+    if len(values) < len(data):
+        raise UsageError(f"--config {path}: an option is given twice, with - and with _")
     names = list(known)
     for name in values:
         if name not in names:

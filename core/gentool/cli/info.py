@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
 from gentool import plugins
-from gentool.errors import UsageError
+from gentool.errors import UsageError, WeightsError
+from gentool.files import expand
 
 
 @click.command(name="info")
@@ -27,17 +27,25 @@ def command(what: str, as_json: bool) -> None:
 
 def describe(what: str) -> dict[str, Any]:
     """Facts about a method of that name or else a file of that path."""
-    path = Path(what).expanduser()
     if what in plugins.method_names():
         card = plugins.card(what)
         distribution, version = plugins.provider(what)
         return {"distribution": distribution, "version": version} | dataclasses.asdict(card)
+    path = expand(what)
+    try:
+        exists = path.exists()
+    except OSError as e:  # a name that is too long
+        raise UsageError(f"{what[:60]}...: {e.strerror}") from e
     if path.is_dir() and (path / "weights.safetensors").is_file():
         path /= "weights.safetensors"
     if path.suffix == ".safetensors":
         from gentool.weights import read_header, sha256
 
         header = read_header(path)
+        try:
+            config = header.config
+        except WeightsError as e:
+            raise WeightsError(f"{path}: {e}") from e
         return {
             "file": path.name,
             "bytes": header.bytes,
@@ -45,9 +53,9 @@ def describe(what: str) -> dict[str, Any]:
             "parameters": header.parameters,
             "tensors": len(header.shapes),
             **{k: v for k, v in header.metadata.items() if k != "config"},
-            "config": header.config,
+            "config": config,
         }
-    if path.exists() or path.suffix:
+    if exists or path.suffix:
         from gentool.encoding import inspect
 
         return inspect(path)

@@ -15,7 +15,8 @@ from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk
 from gentool.options import Options, validate
-from gentool.runner import Method, Output
+from gentool.output import Output
+from gentool.runner import Method
 
 
 def _core_flags() -> list[click.Option]:
@@ -86,10 +87,10 @@ def _run(method: Method, action: str, options: Options, core: dict[str, Any]) ->
     output = Output(core.get("output"), inputs, f"-{method.card.name}", several, suffixes)
     context = method.context(talk)
     made: list[Path] = []
-    metadata = None
     for artifact in method.stream(action, options, context):
-        if metadata is None and not core.get("no_metadata"):
-            metadata = method.provenance(action, options, context)
+        metadata = None
+        if not core.get("no_metadata"):
+            metadata = method.provenance(action, options, context, artifact)
         made.append(output.save(artifact, metadata))
         if not core.get("json"):
             click.echo(made[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +12,7 @@ from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.cli.main import INTERRUPTED, OK
 from gentool.cli.talk import Talk
 from gentool.errors import UsageError
+from gentool.files import expand
 from gentool.options import Options, validate
 
 
@@ -102,7 +102,7 @@ def _train(card: cards.Card, options: Options, core: dict[str, Any]) -> int:
         for name, net in trainer.model.networks.items():
             net.load_state_dict(start.networks[name].state_dict())
     hyper = options.model_dump(mode="json") | {"seed": plan.seed, "steps": plan.steps}
-    run = Path(core["output"]).expanduser()
+    run = expand(core["output"])
     talk = Talk(core.get("quiet", False))
     finished = fit(trainer, run, plan, card.name, hyper, core.get("resume", False), talk.note)
     click.echo(run / "weights.safetensors")

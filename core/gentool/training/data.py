@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from gentool.errors import TrainingError
-from gentool.images import SUFFIXES
+from gentool.files import expand
+from gentool.images import SUFFIXES, to_srgb, upright
 
 Batch = TypeVar("Batch")
 
@@ -64,14 +65,14 @@ class Pictures:
         return len(self.names)
 
     def open(self, index: int) -> PIL.Image.Image:
-        """One picture, decoded, RGB.
+        """One picture, decoded, upright, sRGB without alpha.
 
         Raises:
             OSError: it is damaged.
         """
         file = self._files[index]
         with PIL.Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return image.convert("RGB")
+            return to_srgb(upright(image))[0]
 
     def draw(self, rng: random.Random) -> PIL.Image.Image:
         """A random picture; damaged ones are noted and another is drawn.
@@ -91,7 +92,7 @@ class Pictures:
 
 
 def _walk(path: Path) -> Iterator[tuple[str, Path | bytes]]:
-    path = path.expanduser()
+    path = expand(path)
     try:
         if path.is_dir():
             for file in sorted(path.rglob("*")):

@@ -20,7 +20,6 @@ from gentool.errors import OutputError, TrainingError
 from gentool.training import checkpoint
 
 if TYPE_CHECKING:
-
     from gentool.protocols import Model, Trainer
 
 

@@ -1,5 +1,7 @@
 """AdaIN's trainer: learns, reaches every parameter, resumes bit for bit; real tiny data."""
 
+import shutil
+
 import pytest
 import torch
 from PIL import Image
@@ -9,6 +11,7 @@ from skimage import data
 from gentool import TrainingError, WeightsError
 from gentool.cli.main import invoke
 from gentool.compute import choose
+from gentool_adain.nets import AdaIN, Config, Style
 from gentool_adain.options import TrainOptions
 from gentool_adain.trainer import AdaINTrainer
 
@@ -113,3 +116,30 @@ def test_unusable_data_and_teachers_are_one_line(options, tmp_path, field, conte
         path.write_bytes(content)
     with pytest.raises((WeightsError, TrainingError), match=error):
         AdaINTrainer(options.model_copy(update={field: [path]}), choose("cpu", "fp32"))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own making
+def test_compiled_gradients_equal_eager_ones():
+    """A compiled backward pass that is silently wrong would train half a network."""
+    torch.manual_seed(0)
+    net = AdaIN(Config(width2=4, width4=8, width8=8, code=4, blocks8=0, blocks4=0, noise=2))
+    net.to(memory_format=torch.channels_last)
+    for strokes in (net.decoder.strokes8, net.decoder.strokes4):
+        torch.nn.init.normal_(strokes.scale.weight)
+    content, style = torch.rand(2, 1, 3, 32, 32).unbind()
+    noise = net.noise(net.encoder(content))
+
+    def paint(content, style):
+        features = net.encoder(content)
+        target = Style.of(net.encoder(style))
+        return net.decode(features, Style.of(features), target, noise)
+
+    def gradients(paint):
+        net.zero_grad()
+        paint(content, style).square().sum().backward()
+        return {name: p.grad.clone() for name, p in net.named_parameters()}
+
+    compiled = gradients(torch.compile(paint))
+    for name, gradient in gradients(paint).items():
+        assert torch.allclose(gradient, compiled[name], rtol=1e-3, atol=1e-4), name

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Image
-from gentool.images import Picture, resize
+from gentool.images import name_of, resize
 from gentool_adain.color import keep_luminance, match_colors
 from gentool_adain.nets import STRIDE, AdaIN, Style
 from gentool_adain.options import StylizeOptions
@@ -25,36 +24,33 @@ SMALLEST = 2 * STRIDE  # pixels: reflection padding needs two cells at 1/8
 
 def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator[Image]:
     """Yield one picture for every content and style, of the content's exact size."""
-    styles = list(_styles(model, options, context))
+    styles = _styles(model, options, context)
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):
             content = context.read(source)
             pixels = resize(content.pixels, options.content_size)
-            alpha = content.alpha if content.alpha is None else _like(content.alpha, pixels)
-            for name, style in styles:
+            alpha = None if content.alpha is None else resize(content.alpha, options.content_size)
+            for style_source, name, style in styles:
                 painted = paint(model, pixels, style, options, context)
-                label = f"{content.name}-{name}" if _told_apart(source, styles) else content.name
-                yield Image(painted, alpha, label)
-
-
-def _told_apart(source: Source, styles: Sequence[object]) -> bool:
-    return isinstance(source, str | Path) or len(styles) > 1
+                made_from = {"content": name_of(source), "style": name_of(style_source)}
+                yield Image(painted, alpha, f"{content.name}-{name}", made_from)
 
 
 def _styles(
     model: AdaIN, options: StylizeOptions, context: Context
-) -> Iterator[tuple[str, Picture | Style]]:
-    """Each style once: encoded, or as a picture where its colors depend on the content."""
+) -> list[tuple[Source, str, Tensor | Style]]:
+    """Source, name and encoding of each style; its pixels if its colors depend on the content."""
+    found: list[tuple[Source, str, Tensor | Style]] = []
     for source in options.style:
         with context.guard(source, options.style):
             style = context.read(source)
             pixels = resize(style.pixels, options.style_size)
-            if options.preserve_color == "histogram":
-                yield style.name, Picture(pixels, None, style.name)
-            else:
-                yield style.name, encode_style(model, pixels, context)
-    if len(context.failures) == len(options.style):
-        raise GentoolError(f"--style: {context.failures[0][1]}")
+            histogram = options.preserve_color == "histogram"
+            kept = pixels if histogram else encode_style(model, pixels, context)
+            found.append((source, style.name, kept))
+    if not found:
+        raise GentoolError(f"no style can be read: {context.failures[0][1]}")
+    return found
 
 
 def encode_style(model: AdaIN, pixels: Tensor, context: Context) -> Style:
@@ -67,15 +63,15 @@ def encode_style(model: AdaIN, pixels: Tensor, context: Context) -> Style:
 def paint(
     model: AdaIN,
     pixels: Tensor,
-    style: Picture | Style,
+    style: Tensor | Style,
     options: StylizeOptions,
     context: Context,
 ) -> Tensor:
-    """One content (3,H,W) in one style -> (3,H,W) on the CPU, 0..1."""
+    """One content (3,H,W) in one style, encoded or as pixels -> (3,H,W) on the CPU, 0..1."""
     target = (
-        encode_style(model, match_colors(style.pixels, pixels), context)
-        if isinstance(style, Picture)
-        else style
+        style
+        if isinstance(style, Style)
+        else encode_style(model, match_colors(style, pixels), context)
     )
     padded = _pad(pixels.to(context.device))
     with context.compute.autocast():
@@ -99,11 +95,3 @@ def _pad(pixels: Tensor) -> Tensor:
     mode = "reflect" if bottom < height and right < width else "replicate"
     padded = F.pad(pixels[None], (0, right, 0, bottom), mode=mode)
     return padded.contiguous(memory_format=torch.channels_last)
-
-
-def _like(alpha: Tensor, pixels: Tensor) -> Tensor:
-    if alpha.shape[1:] == pixels.shape[1:]:
-        return alpha
-    size = pixels.shape[1:]
-    resized = F.interpolate(alpha[None], tuple(size), mode="bilinear", antialias=True)
-    return resized[0].clamp(0, 1)

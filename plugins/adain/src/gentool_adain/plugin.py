@@ -21,8 +21,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/adain.safetensors",
-            bytes=1_427_480,
-            sha256="c1e72852b5af6f9d138d96e7864d63beb5fb378399965d60aa294793cda36ef1",
+            bytes=1_467_528,
+            sha256="53463fb1eb662f6d02e07cba00c38c0aa0b5e236b39f14712d4023d470c15ca1",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "

@@ -1,0 +1,99 @@
+"""What the core tells an action: its own flags, and the context of one run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gentool.compute import Compute, generator
+from gentool.errors import GentoolError, UsageError
+from gentool.images import Picture, name_of, read
+from gentool.progress import Progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from gentool.images import Source
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The core's own flags, the same for every action.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        seed: of everything random; None draws one and records it.
+        threads: CPU threads; None leaves PyTorch's choice.
+        weights: name of a packaged set, a file or a training run's folder; None for the default.
+        allow_large: read pictures above the decompression-bomb limit.
+
+    Raises:
+        UsageError: the seed is out of range.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    seed: int | None = None
+    threads: int | None = None
+    weights: str | None = None
+    allow_large: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed: must be at least 0 and below 2^63, got {self.seed}")
+
+
+@dataclass
+class Context:
+    """What an action is given beside its model and options.
+
+    Attributes:
+        compute: device and precision.
+        seed: of everything random.
+        allow_large: see :class:`Settings`.
+        progress: where progress and notes go.
+        failures: (name, reason) of the batch's items that failed.
+    """
+
+    compute: Compute
+    seed: int
+    allow_large: bool = False
+    progress: Progress = field(default_factory=Progress)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        return self.compute.device
+
+    def generator(self) -> torch.Generator:
+        """A fresh CPU generator, seeded: draw on the CPU, then move, for equal numbers anywhere."""
+        return generator(self.seed)
+
+    def read(self, source: Source) -> Picture:
+        """Read a picture and pass its notes on.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        picture = read(source, self.allow_large)
+        for text in picture.notes:
+            self.progress.note(f"{name_of(source)}: {text}")
+        return picture
+
+    def each(self, sources: Sequence[Source], what: str) -> Iterable[Source]:
+        """Go through a batch, showing progress."""
+        return self.progress.track(sources, what) if len(sources) > 1 else sources
+
+    @contextlib.contextmanager
+    def guard(self, source: Source, batch: Sequence[Source]) -> Iterator[None]:
+        """In a batch of several, a failure of the body is noted and the batch goes on."""
+        try:
+            yield
+        except GentoolError as e:
+            if len(batch) == 1:
+                raise
+            self.failures.append((name_of(source), str(e)))
+            self.progress.note(f"failed: {e}")

@@ -1,0 +1,88 @@
+"""Where a run's artifacts go: file names that replace nothing unasked, checked before the work."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gentool.cards import PICTURE_SUFFIXES
+from gentool.errors import OutputError, did_you_mean
+from gentool.files import expand, write_atomic
+
+if TYPE_CHECKING:
+    from gentool.artifacts import Artifact
+
+
+class Output:
+    """Where a run's artifacts go.
+
+    Args:
+        target: None for proposed names in the current folder, a folder (existing, or ending
+            in a separator), or one file.
+        inputs: files that must not be overwritten.
+        label: put behind a proposed name, ``-adain``.
+        several: whether more than one artifact is known to come.
+        suffixes: what a file may end in.
+
+    Raises:
+        OutputError: the target cannot take the results; nothing was computed or written yet.
+    """
+
+    def __init__(
+        self,
+        target: str | None,
+        inputs: Iterable[Path] = (),
+        label: str = "",
+        several: bool = False,
+        suffixes: Sequence[str] = PICTURE_SUFFIXES,
+    ) -> None:
+        self.label = label
+        self.written = 0
+        self.file: Path | None = None
+        self.folder = Path()
+        if target is not None:
+            path = expand(target)
+            if path.is_dir() or target.endswith(("/", "\\")):
+                self.folder = path
+            else:
+                self.file, self.folder = path, path.parent
+        if self.file is not None:
+            if several:
+                raise OutputError(f"-o {target}: there are several results; give a folder, -o DIR/")
+            suffix = self.file.suffix.lower()
+            if suffix not in suffixes:
+                hint = did_you_mean(suffix, suffixes)
+                raise OutputError(f"-o {target}: must end in {' '.join(suffixes)}{hint}")
+            for source in inputs:
+                if self.file.exists() and source.exists() and self.file.samefile(source):
+                    raise OutputError(f"-o {target}: is an input; results never replace one")
+            if not self.folder.is_dir():
+                raise OutputError(f"-o {target}: there is no folder {self.folder}")
+        self._probe()
+
+    def _probe(self) -> None:
+        """Find out before the work whether the folder, or where it will be made, takes files."""
+        there = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as e:
+            raise OutputError(f"-o {self.folder}: cannot write there: {e.strerror or e}") from e
+
+    def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
+        """Write an artifact under its place; a proposed name never replaces a file.
+
+        Raises:
+            OutputError: it could not be written; nothing half-written is left.
+        """
+        path = self.file or self.folder / f"{artifact.name}{self.label}{artifact.suffix}"
+        data = artifact.encode(path.suffix, metadata)
+        replace = self.file is not None and not self.written  # a second result gets a number
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.written += 1
+            return write_atomic(path, data, replace)
+        except OSError as e:
+            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e

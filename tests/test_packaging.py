@@ -1,0 +1,84 @@
+"""The wheels hold what they must, stay within budget, and work without the repository."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECTS = {"core": ROOT, **{p.name: p for p in sorted((ROOT / "plugins").iterdir())}}
+BUDGET = {"core": 1, "adain": 4, "perceptual": 3}  # MiB
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Every project's wheel, built from the working tree."""
+    folder = tmp_path_factory.mktemp("wheels")
+    built = {}
+    for name, project in PROJECTS.items():
+        done = subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / name],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (built[name],) = (folder / name).glob("*.whl")
+    return built
+
+
+@pytest.mark.parametrize("name", PROJECTS)
+def test_wheels_hold_licence_metadata_and_stay_within_budget(wheels, name):
+    with zipfile.ZipFile(wheels[name]) as wheel:
+        files = wheel.namelist()
+        (path,) = (f for f in files if f.endswith("/METADATA"))
+        metadata = wheel.read(path).decode()
+    assert any(f.endswith("licenses/LICENSE") for f in files)
+    assert "License-Expression: MIT" in metadata
+    assert not [f for f in files if "tests" in f or f.endswith(".pyc")]
+    assert wheels[name].stat().st_size < BUDGET[name] * 2**20
+    for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE):
+        assert "==" not in line.partition(";")[0], f"{line} is pinned"
+
+
+def test_the_core_wheel_brings_the_registry_and_its_types(wheels):
+    with zipfile.ZipFile(wheels["core"]) as wheel:
+        files = wheel.namelist()
+        packaged = wheel.read("gentool/registry.toml")
+    assert "gentool/py.typed" in files
+    assert packaged == (ROOT / "registry.toml").read_bytes()
+
+
+def test_the_adain_wheel_brings_the_weights_of_its_card(wheels):
+    from gentool import plugins
+
+    with zipfile.ZipFile(wheels["adain"]) as wheel:
+        for entry in plugins.card("adain").weights:
+            assert wheel.getinfo(f"gentool_adain/{entry.file}").file_size == entry.bytes
+
+
+def test_plugins_require_a_range_of_core_that_this_core_meets():
+    for name, project in PROJECTS.items():
+        if name != "core":
+            data = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+            assert "gentool-core>=0.1,<0.2" in data["project"]["dependencies"]
+
+
+def test_the_wheels_work_without_the_repository(wheels, site, pictures, tmp_path):
+    for name in ("core", "adain"):
+        with zipfile.ZipFile(wheels[name]) as wheel:
+            wheel.extractall(site.folder)
+    where = site.python("-c", "import gentool, gentool_adain; print(gentool.__file__)")
+    assert str(site.folder) in where.stdout
+    listed = site.gentool("list", "--all").stdout
+    assert "adain\tmethod\tok" in listed
+    content, style = pictures / "content.png", pictures / "style.png"
+    out = tmp_path / "o.png"
+    done = site.gentool("run", "adain", "--content", content, "--style", style, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert out.exists()
