@@ -15,7 +15,7 @@ from gentool.files import expand
 from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
 
 
-class _Text(click.ParamType[str]):
+class _Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
     """Passes the text on; pydantic converts and checks, so there is one place that does."""
 
     def __init__(self, shown: str, words: Sequence[str] = (), paths: bool = False) -> None:

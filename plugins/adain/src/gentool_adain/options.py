@@ -43,8 +43,8 @@ class TrainOptions(Options):
     warm_up: int = Field(
         400, ge=0, description="First steps that only learn to reproduce the content"
     )
-    style_weight: float = Field(14.0, ge=0, description="Weight of the style statistics")
-    gram_weight: float = Field(2.8, ge=0, description="Weight of the Gram matrices")
+    style_weight: float = Field(50.0, ge=0, description="Weight of the style statistics")
+    gram_weight: float = Field(10.0, ge=0, description="Weight of the Gram matrices")
     identity_weight: float = Field(
         2.0, ge=0, description="Weight of reproducing a content that is its own style"
     )
