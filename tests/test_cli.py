@@ -133,14 +133,26 @@ MISTAKES = [
     ("run adain --content C --style S --alpha nan", "--alpha: must be a number between 0 and 1"),
     ("run adain --content C --style S --alpha x", "got 'x'"),
     ("run adain --content C --style S --content-size 1.5", "whole number"),
-    ("run adain --content C --style S --style-size 4", "--style-size: must be at least 16, got 4"),
+    (
+        "run adain --content C --style S --style-size 4",
+        "--style-size: must be between 16 and 65536, got 4",
+    ),
     ("run adain --content C --style S --preserve-color luma", "or histogram, got 'luma'"),
     ("run adain --content C --style S --device cuda:9", "no CUDA device; try --device auto"),
     ("run adain --content C --style S --device tpu", "--device: must be auto, cpu, mps"),
-    ("run adain --content C --style S --precision fp8", "--precision: must be one of"),
+    (
+        "run adain --content C --style S --precision fp8",
+        "--precision: must be auto, fp32, bf16 or fp16, got 'fp8'",
+    ),
     ("run adain --content C --style S --threads 0", "--threads: must be between 1 and 1024, got 0"),
     ("run adain --content C --style S --seed -1", "--seed: must be at least 0"),
-    ("run adain --content C --style S --seed x", "--seed: 'x' is not a valid integer"),
+    ("run adain --content  --style S", "--content: the path is empty"),
+    ("run adain --content C --style S --styl-size 4", "did you mean '--style-size'"),
+    ("run adain --content C --style S --weights ", "--weights"),
+    (
+        "run adain --content C --style S --seed x",
+        "--seed: must be a whole number at least 0, got 'x'",
+    ),
     ("run adain --content C --style S --weights monet", "no weights 'monet'"),
     ("run adain --content C --style S --weights no/such.safetensors", "no such weights file"),
     ("run adain --content C --style S -o no/such/x.png", "there is no folder"),
@@ -163,7 +175,7 @@ MISTAKES = [
 def test_mistakes_are_one_line_and_leave_nothing(gentool, pictures, tmp_path, line, reason):
     words = {"C": pictures / "content.png", "S": pictures / "style.png"}
     before = (pictures / "content.png").read_bytes()
-    one_line(gentool(*(words.get(w, w) for w in line.split())), reason)
+    one_line(gentool(*(words.get(w, w) for w in line.split(" "))), reason)
     assert not list((tmp_path / "work").iterdir())
     assert (pictures / "content.png").read_bytes() == before
 

@@ -134,12 +134,10 @@ def test_missing_and_unknown_names(picture):
     assert line(Paint, "") == "content: is required"
     typo = {"content": picture, "content_siez": 3}
     assert line(Paint, "--", **typo) == (
-        "--content-siez: no such option; did you mean 'content-size'?"
+        "--content-siez: no such option; did you mean '--content-size'?"
     )
     assert line(Paint, "", **typo) == "content_siez: no such option; did you mean 'content_size'?"
     assert line(Paint, "", content=picture, xyzzy=1) == "xyzzy: no such option"
-    with pytest.raises(UsageError, match="did you mean 'device'"):
-        options.validate(Paint, {"content": picture, "devise": 1}, known=("device",))
 
 
 def test_all_mistakes_are_told_at_once(picture):
@@ -264,7 +262,7 @@ def test_every_field_is_a_flag():
     made = flags(Paint)
     assert list(made) == list(Paint.model_fields)
     assert made["content_size"].opts == ["--content-size"]
-    assert (made["tile"].opts, made["tile"].secondary_opts) == (["--tile"], ["--no-tile"])
+    assert (made["tile"].opts, made["tile"].secondary_opts) == (["--tile"], [])
     assert [name for name, option in made.items() if option.multiple] == ["content"]
     assert [name for name, option in flags(Odd).items() if option.multiple] == [
         "modes", "sizes", "data",

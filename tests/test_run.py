@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import data
 
 import gentool
-from gentool import BatchError, UsageError
+from gentool import BatchError, UsageError, encoding
 from gentool.cli.main import invoke
 
 
@@ -78,7 +78,7 @@ def test_a_folder_with_one_bad_file_goes_on_and_exits_1(run, pictures):
     assert code == 1
     assert files(run.folder / "all") == ["content-style-adain.png", "style-style-adain.png"]
     assert "broken.jpg" in err
-    assert "1 of 3 failed" in err
+    assert "1 input failed, 2 results written" in err
     assert "broken" not in out
 
 
@@ -120,6 +120,10 @@ def test_a_config_file_gives_flags_and_typed_ones_win(run, capsys):
     assert made["options"]["alpha"] == 0.75
     assert made["options"]["style_size"] == 64
     assert made["seed"] == 3
+    config.write_text('seed = "seven"\n')
+    assert "--seed: must be a whole number" in run("--config", config)[2]
+    config.write_text('quiet = "perhaps"\n')
+    assert "--quiet: must be true or false" in run("--config", config)[2]
     config.write_text("alhpa = 1\n")
     code, _, err = run("--config", config)
     assert code == 2
@@ -151,6 +155,9 @@ def test_api_takes_paths_images_and_tensors_and_gives_equal_pictures(adain, pict
 def test_api_saves(adain, pictures, tmp_path):
     result = adain.stylize(content=pictures / "content.png", style=pictures / "style.png")
     assert size(result.save(tmp_path / "o.png")) == (96, 72)
+    made = encoding.read_metadata(tmp_path / "o.png")
+    assert made["seed"] == 0
+    assert made["method"] == "adain"
 
 
 def test_api_errors_name_arguments_not_flags(adain, pictures):

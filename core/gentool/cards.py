@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gentool.errors import PluginError, UsageError, did_you_mean
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+# what gentool.Method, which offers actions as Python methods, and `gentool schema` use themselves
+RESERVED = frozenset(
+    (
+        *("card", "settings", "run", "stream", "options", "context", "model", "weights"),
+        *("compute", "provenance", "train"),
+    )
+)
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
@@ -101,7 +108,6 @@ class Card:
     training: Training | None = None
     licence: str = "MIT"
     homepage: str = ""
-    tags: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         def check(good: object, what: str) -> None:
@@ -112,11 +118,18 @@ class Card:
             isinstance(self.name, str) and _NAME.match(self.name),
             "the name must be lower-case letters, digits and hyphens",
         )
-        check(self.actions, "at least one action is needed")
+        check(
+            isinstance(self.actions, tuple) and self.actions,
+            "actions must be a tuple of at least one Action",
+        )
         names = [a.name for a in self.actions]
         check(len(set(names)) == len(names), "two actions share a name")
         references = [self.model]
         for action in self.actions:
+            check(
+                action.name.replace("-", "_") not in RESERVED,
+                f"an action cannot be called '{action.name}'",
+            )
             check(_NAME.match(action.name), f"bad action name '{action.name}'")
             references += [action.options, action.function]
         if self.training:

@@ -111,6 +111,24 @@ def _fast_bf16(device: torch.device) -> bool:
     return False
 
 
+@contextlib.contextmanager
+def out_of_memory_explained() -> Iterator[None]:
+    """Make one line of whatever PyTorch raises when memory runs out.
+
+    Raises:
+        DeviceError: in its place.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as e:
+        text = str(e).lower()
+        if isinstance(e, MemoryError) or "out of memory" in text or "allocate memory" in text:
+            raise DeviceError(
+                "does not fit into memory; make the pictures smaller or choose another --device"
+            ) from e
+        raise
+
+
 def fresh_seed() -> int:
     """A seed for a run that was given none; printed with the result so it can be repeated."""
     return secrets.randbelow(2**31)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gentool.compute import Compute, generator
+from gentool.compute import Compute, generator, out_of_memory_explained
 from gentool.errors import GentoolError, UsageError
 from gentool.images import Picture, name_of, read
 from gentool.progress import Progress
@@ -42,8 +42,9 @@ class Settings:
     allow_large: bool = False
 
     def __post_init__(self) -> None:
-        if self.seed is not None and not 0 <= self.seed < 2**63:
-            raise UsageError(f"seed: must be at least 0 and below 2^63, got {self.seed}")
+        seed = self.seed
+        if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
+            raise UsageError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
 
 
 @dataclass
@@ -91,9 +92,10 @@ class Context:
     def guard(self, source: Source, batch: Sequence[Source]) -> Iterator[None]:
         """In a batch of several, a failure of the body is noted and the batch goes on."""
         try:
-            yield
+            with out_of_memory_explained():
+                yield
         except GentoolError as e:
             if len(batch) == 1:
                 raise
             self.failures.append((name_of(source), str(e)))
-            self.progress.note(f"failed: {e}")
+            self.progress.fail(str(e))

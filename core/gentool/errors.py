@@ -6,7 +6,6 @@ a bug in gentool or in a plugin and keeps its traceback.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 
@@ -64,5 +63,7 @@ class BatchError(GentoolError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"; did you mean 'stylize'?"`` for the nearest of ``known``, or an empty string."""
+    import difflib  # only a mistake needs it, and it would slow down every start
+
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -55,11 +55,12 @@ def gentool_commands() -> Iterable[Record]:  # type: ignore[empty-body]
 
     For entry points in the group ``gentool.extensions``. A record's reference names a
     ``click.Command``; it is imported only when that command is typed. A built-in command of the
-    same name wins.
+    same name wins. ``gentool list`` shows what an extension adds; ``gentool --help`` does not, so
+    that it starts without looking for plugins.
     """
 
 
-# --- what a plugin watches ----------------------------------------------------------------
+# --- what a plugin watches, in modules of the group ``gentool.extensions`` -------------------
 
 
 @hookspec

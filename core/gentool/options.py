@@ -37,6 +37,13 @@ class Options(pydantic.BaseModel):
     )
 
 
+def _not_empty(value: str | Path) -> str | Path:
+    # Path("") is the current folder, which an unset shell variable does not mean
+    if not str(value).strip():
+        raise ValueError("the path is empty")
+    return value
+
+
 class _ImageField:
     """Pydantic's view of a picture: a path, a PIL image or a tensor; a path in JSON."""
 
@@ -65,7 +72,7 @@ ImageFiles = Annotated[list[Any], _ImageField(many=True)]
 """Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""
 
 PathList = Annotated[
-    list[Path],
+    list[Annotated[Path, pydantic.BeforeValidator(_not_empty)]],
     Field(min_length=1),
     pydantic.PlainSerializer(lambda paths: [path.name for path in paths], list[str]),
 ]
@@ -74,7 +81,7 @@ PathList = Annotated[
 
 def _image(value: Any) -> Any:
     if isinstance(value, str | Path):
-        path = expand(value)
+        path = expand(_not_empty(value))
         with _os_errors(path):
             if path.is_dir():
                 raise ValueError(f"must be a picture, but {path} is a folder")
@@ -93,7 +100,7 @@ def _images(value: Any) -> list[Any]:
     for item in value if isinstance(value, list | tuple) else [value]:
         if isinstance(item, str | Path):
             with _os_errors(item):
-                found += _expand(expand(item))
+                found += _expand(expand(_not_empty(item)))
         else:
             found.append(_image(item))
     if not found:
@@ -153,7 +160,6 @@ def validate(
     model: type[AnyOptions],
     values: Mapping[str, Any],
     prefix: str = "",
-    known: tuple[str, ...] = (),
 ) -> AnyOptions:
     """Build an options model, or raise one readable line.
 
@@ -161,7 +167,6 @@ def validate(
         model: the options model.
         values: by field name.
         prefix: ``"--"`` to speak of flags instead of keyword arguments.
-        known: names beside the model's own, for suggestions.
 
     Raises:
         UsageError: ``--alpha: must be between 0 and 1, got 7``.
@@ -169,7 +174,7 @@ def validate(
     try:
         return model.model_validate({n: _literal(model, n, v) for n, v in values.items()})
     except pydantic.ValidationError as e:
-        lines = [_explain(model, error, prefix, known) for error in e.errors(include_url=False)]
+        lines = [_explain(model, error, prefix) for error in e.errors(include_url=False)]
         raise UsageError("; ".join(dict.fromkeys(lines))) from None
 
 
@@ -177,8 +182,15 @@ def _literal(model: type[Options], name: str, value: Any) -> Any:
     """``"8"`` for a ``Literal[8, 16]``, as a command line gives it, becomes 8."""
     field = model.model_fields.get(name)
     bare = plain(field.annotation) if field else None
-    if isinstance(value, str) and typing.get_origin(bare) is Literal:
-        return next((a for a in typing.get_args(bare) if str(a) == value), value)
+    if isinstance(value, list) and bare is not None and takes_several(bare):
+        bare = plain((typing.get_args(bare) or (str,))[0])
+        return [_word(bare, item) for item in value]
+    return _word(bare, value)
+
+
+def _word(literal: Any, value: Any) -> Any:
+    if isinstance(value, str) and typing.get_origin(literal) is Literal:
+        return next((a for a in typing.get_args(literal) if str(a) == value), value)
     return value
 
 
@@ -187,21 +199,21 @@ def flag(name: str, prefix: str = "--") -> str:
     return prefix + name.replace("_", "-") if prefix else name
 
 
-def _explain(model: type[Options], error: Any, prefix: str, known: tuple[str, ...]) -> str:
+def _explain(model: type[Options], error: Any, prefix: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     where, kind, context = flag(name, prefix), error["type"], error.get("ctx", {})
     if not name:
         return str(context.get("error", error["msg"]))
-    if kind == "missing":
+    if kind == "missing" and len(error["loc"]) == 1:
         return f"{where}: is required"
     if kind == "extra_forbidden":
-        names = [*model.model_fields, *known]
-        near = did_you_mean(name.replace("-", "_"), names).replace("_", "-" if prefix else "_")
+        names = [flag(field, prefix) for field in model.model_fields]
+        near = did_you_mean(where, names)
         return f"{where}: no such option{near}"
     if kind == "value_error":
         return f"{where}: {context['error']}"
     got = _got(error["input"])
-    field = model.model_fields[name]
+    field = next(f for n, f in model.model_fields.items() if name in (n, f.alias))
     within = span(field)
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and within:
         return f"{where}: must be {within}{got}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +46,11 @@ class Output:
         self.folder = Path()
         if target is not None:
             path = expand(target)
-            if path.is_dir() or target.endswith(("/", "\\")):
+            try:
+                folder = path.is_dir() or target.endswith(tuple(filter(None, (os.sep, os.altsep))))
+            except OSError as e:  # a name that is too long
+                raise OutputError(f"-o {target[:60]}...: {e.strerror}") from e
+            if folder:
                 self.folder = path
             else:
                 self.file, self.folder = path, path.parent
@@ -77,7 +83,7 @@ class Output:
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
-        path = self.file or self.folder / f"{artifact.name}{self.label}{artifact.suffix}"
+        path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{artifact.suffix}"
         data = artifact.encode(path.suffix, metadata)
         replace = self.file is not None and not self.written  # a second result gets a number
         try:
@@ -86,3 +92,8 @@ class Output:
             return write_atomic(path, data, replace)
         except OSError as e:
             raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+
+
+def _stem(name: str) -> str:
+    """A proposed name as a file name on every system: no folders, nothing reserved, short."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")[:150] or "result"

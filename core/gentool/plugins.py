@@ -7,20 +7,23 @@ a plugin's name, distribution, version and compatibility; those come from packag
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
 
-from gentool import hookspecs
-from gentool.cards import Card, Record
+from gentool import __version__, hookspecs
+from gentool.cards import Card, Record, resolve
 from gentool.errors import PluginError, did_you_mean
 
+# a plugin is foreign code: its sys.exit() must not end the program either
+FOREIGN = (Exception, SystemExit, GeneratorExit)
 METHODS = "gentool.methods"
 EXTENSIONS = "gentool.extensions"
 CORE = "gentool-core"
@@ -58,35 +61,67 @@ class Plugin:
         return f"{text}: {self.cause}; {self.fix}" if self.cause else text
 
 
-def core_version() -> str:
-    """The installed version of gentool-core."""
-    from gentool import __version__
-
-    return __version__
-
-
 def _entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
     return sorted(importlib.metadata.entry_points(group=group), key=lambda e: (e.name, e.value))
 
 
+@functools.cache
+def _metadata(entry: importlib.metadata.EntryPoint) -> tuple[str, str, tuple[str, ...]]:
+    """Name, version and requirements of the distribution that an entry point belongs to.
+
+    Read from the head of METADATA: the standard library's parser for e-mail costs more than
+    everything else that ``gentool list`` does.
+    """
+    text = (entry.dist.read_text("METADATA") if entry.dist else None) or ""
+    head = text.partition("\n\n")[0]
+
+    def values(field: str) -> list[str]:
+        return re.findall(rf"^{field}: *(.+?) *$", head, re.MULTILINE)
+
+    name, version = values("Name"), values("Version")
+    return (
+        name[0] if name else "unknown",
+        version[0] if version else "?",
+        tuple(values("Requires-Dist")),
+    )
+
+
 def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    dist = entry.dist
-    return (dist.name, dist.version) if dist else ("unknown", "?")
+    return _metadata(entry)[:2]
 
 
 def _mismatch(entry: importlib.metadata.EntryPoint) -> str | None:
     """The distribution's requirement on gentool-core, if the installed core does not meet it."""
-    for line in (entry.dist.requires if entry.dist else None) or ():
-        if re.match(r"gentool[-_.]core\b", line, re.IGNORECASE) and "extra ==" not in line:
-            from packaging.requirements import InvalidRequirement, Requirement
-
-            try:
-                wanted = Requirement(line).specifier
-            except InvalidRequirement:
-                return line
-            if not wanted.contains(core_version(), prereleases=True):
-                return f"{CORE}{wanted}"
+    for line in _metadata(entry)[2]:
+        if not re.match(r"gentool[-_.]core(?![-_.\w])", line, re.IGNORECASE) or "extra ==" in line:
+            continue
+        if not _meets(__version__, line):
+            return line
     return None
+
+
+def _meets(version: str, requirement: str) -> bool:
+    """Whether a version satisfies ``gentool-core<0.2,>=0.1``."""
+    plain = re.fullmatch(r"[\w.-]+ *\(?>=([\d.]+), *<([\d.]+)\)?", requirement) or re.fullmatch(
+        r"[\w.-]+ *\(?<(?P<high>[\d.]+), *>=(?P<low>[\d.]+)\)?", requirement
+    )
+    if plain and re.fullmatch(r"[\d.]+", version):  # what nearly all plugins say, without an import
+        low, high = plain.groups() if "low" not in plain.groupdict() else plain.group("low", "high")
+        return _release(low) <= _release(version) < _release(high)
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(requirement).specifier.contains(version, prereleases=True)
+    except InvalidRequirement:
+        return False
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """``0.1.0`` -> (0, 1): trailing zeros do not count."""
+    numbers = [int(part) for part in version.strip(".").split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 @functools.cache
@@ -133,16 +168,14 @@ def _load(entry: importlib.metadata.EntryPoint) -> tuple[Plugin, object | None]:
         return replace(
             plugin,
             status="incompatible",
-            cause=f"it requires {wanted}, this is {CORE} {core_version()}",
+            cause=f"it requires {wanted}, this is {CORE} {__version__}",
             fix=f"pip install --upgrade {distribution} {CORE}",
         ), None
     heavy = {"torch", "pydantic"} - set(sys.modules)
     try:
-        module = _register(entry)
-    # a plugin is foreign code: SystemExit and the like must not end the program either
-    except BaseException as e:
-        if isinstance(e, KeyboardInterrupt):
-            raise
+        with _to_stderr():
+            module = _register(entry)
+    except FOREIGN as e:
         reason = str(e).strip().splitlines()
         cause = f"{type(e).__name__}: {reason[0]}" if reason else type(e).__name__
         fix = f"pip install --upgrade {distribution}, or pip uninstall {distribution}"
@@ -165,7 +198,7 @@ def _method(entry: importlib.metadata.EntryPoint) -> Plugin:
     fix = f"report it to the authors of {plugin.distribution}"
     try:
         cards = [card for result in _call(module, "gentool_cards") for card in result]
-    except Exception as e:
+    except FOREIGN as e:
         cause = f"gentool_cards() raised {type(e).__name__}: {e}"
         return replace(plugin, status="broken", cause=cause, fix=fix, error=e)
     for card in cards:
@@ -251,36 +284,60 @@ def extensions() -> list[Plugin]:
     return [plugin for plugin, _ in _extensions()]
 
 
+def _silent(text: str) -> None:
+    """A report that nobody reads."""
+
+
 def records(hook: str, report: Callable[[str], None] | None = None) -> dict[str, Record]:
     """What all extensions offer through one hook, by name.
+
+    Names that two plugins offer are left out, as :func:`doubles` tells.
 
     Args:
         hook: ``gentool_losses``, ``gentool_metrics`` or ``gentool_commands``.
         report: told, in one line each, of plugins that failed.
-
-    Raises:
-        PluginError: two plugins offer the same name.
     """
-    found: dict[str, tuple[Record, str]] = {}
+    found = _offers(hook, report or _silent)
+    return {name: offers[0][0] for name, offers in sorted(found.items()) if len(offers) == 1}
+
+
+def doubles(hook: str) -> dict[str, str]:
+    """Names that two plugins offer through one hook, and an error text that names both."""
+    return {
+        name: f"'{name}' is provided by {' and '.join(d for _, d in offers)}; "
+        "pip uninstall all but one of them"
+        for name, offers in _offers(hook, _silent).items()
+        if len(offers) > 1
+    }
+
+
+def _offers(hook: str, report: Callable[[str], None]) -> dict[str, list[tuple[Record, str]]]:
+    """Every record by name, with the distributions that offer it."""
+    found: dict[str, list[tuple[Record, str]]] = {}
     for plugin, module in _extensions():
         if module is None:
-            if report:
-                report(plugin.explain())
+            report(plugin.explain())
             continue
         try:
             mine = [record for result in _call(module, hook) for record in result]
-        except Exception as e:
-            if report:
-                report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
+            names = [record.name for record in mine]
+        except FOREIGN as e:
+            report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
             continue
-        for record in mine:
-            if record.name in found:
-                raise PluginError(
-                    f"'{record.name}' is provided by {found[record.name][1]} and "
-                    f"{plugin.distribution}; pip uninstall one of them"
-                )
-            found[record.name] = (record, plugin.distribution)
-    return {name: record for name, (record, _) in sorted(found.items())}
+        for name, record in zip(names, mine, strict=True):
+            found.setdefault(name, []).append((record, plugin.distribution))
+    return found
+
+
+def offers(plugin: Plugin) -> dict[str, list[Record]]:
+    """What one extension offers: ``{"losses": [...], "metrics": [...], "commands": [...]}``."""
+    module = next((m for p, m in _extensions() if p.name == plugin.name), None)
+    found: dict[str, list[Record]] = {}
+    for kind in ("losses", "metrics", "commands"):
+        with contextlib.suppress(*FOREIGN):
+            if module is not None:
+                found[kind] = [r for rs in _call(module, f"gentool_{kind}") for r in rs]
+    return {kind: records_ for kind, records_ in found.items() if records_}
 
 
 def notify(hook: str, report: Callable[[str], None], **kwargs: Any) -> None:
@@ -289,24 +346,32 @@ def notify(hook: str, report: Callable[[str], None], **kwargs: Any) -> None:
         if module is not None:
             try:
                 _call(module, hook, **kwargs)
-            except Exception as e:
+            except FOREIGN as e:
                 report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
 
 
 def check(plugin: Plugin) -> Plugin:
-    """Import everything a method's card refers to; a failure becomes the plugin's status."""
-    from gentool.cards import resolve
-
-    if plugin.card is None or not plugin.usable:
+    """Import everything a plugin refers to; a failure becomes the plugin's status."""
+    if not plugin.usable:
         return plugin
-    card = plugin.card
-    references = [card.model, *(r for a in card.actions for r in (a.options, a.function))]
-    if card.training:
-        references += [card.training.options, card.training.trainer]
+    references: list[str] = []
+    if card := plugin.card:
+        references = [card.model, *(r for a in card.actions for r in (a.options, a.function))]
+        if card.training:
+            references += [card.training.options, card.training.trainer]
+    else:
+        references = [record.reference for rs in offers(plugin).values() for record in rs]
     for reference in references:
         try:
             resolve(reference)
-        except Exception as e:
+        except FOREIGN as e:
             fix = f"report it to the authors of {plugin.distribution}"
             return replace(plugin, status="broken", cause=str(e), fix=fix, error=e)
     return plugin
+
+
+@contextlib.contextmanager
+def _to_stderr() -> Iterator[None]:
+    """What a plugin prints while it is imported is not the command's result."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

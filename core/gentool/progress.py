@@ -14,6 +14,9 @@ class Progress:
     def note(self, text: str) -> None:
         """Something the user should know, in one line."""
 
+    def fail(self, text: str) -> None:
+        """An item of a batch that failed, in one line."""
+
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through ``items``, showing how far it is."""
         return items

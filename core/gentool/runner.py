@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import cards, plugins
-from gentool.compute import Compute, choose, fresh_seed
+from gentool.compute import Compute, choose, fresh_seed, out_of_memory_explained
 from gentool.context import Context, Settings
 from gentool.errors import BatchError, UsageError
 from gentool.options import Options, validate
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 
 class Results(list["Artifact"]):
-    """An action's artifacts. Where there is just one, its parts are at hand directly."""
+    """An action's artifacts. Where there is just one, its parts are at hand directly.
+
+    Attributes:
+        provenance: how each artifact came to be, the seed included, in the same order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.provenance: list[dict[str, Any]] = []
 
     @property
     def _only(self) -> Any:
@@ -48,8 +56,8 @@ class Results(list["Artifact"]):
         return tensor
 
     def save(self, path: str | Path) -> Path:
-        """Write the only artifact to ``path``, replacing a file of that name."""
-        saved: Path = self._only.save(path)
+        """Write the only artifact and its provenance to ``path``, replacing a file of that name."""
+        saved: Path = self._only.save(path, self.provenance[0])
         return saved
 
 
@@ -66,9 +74,6 @@ class Method:
     def __init__(self, card: Card, settings: Settings | None = None) -> None:
         self.card = card
         self.settings = settings or Settings()
-        self._model: Model | None = None
-        self._weights: Path | None = None
-        self._compute: Compute | None = None
 
     def __repr__(self) -> str:
         return f"<gentool method {self.card.name}: {', '.join(a.name for a in self.card.actions)}>"
@@ -78,53 +83,65 @@ class Method:
         if name.startswith("_") or word not in {a.name for a in self.card.actions}:
             raise AttributeError(f"{self.card.name} has no action '{name}'")
 
-        def call(**options: Any) -> Results:
+        action = self.card.action(word)
+        model: type[Options] = cards.resolve(action.options)
+
+        def call(*unnamed: object, **options: Any) -> Results:
+            if unnamed:
+                raise UsageError(
+                    f"{name}: give options by name, {next(iter(model.model_fields))}=..."
+                )
             return self.run(word, **options)
 
-        call.__name__, call.__doc__ = name, self.card.action(word).summary
+        call.__name__ = call.__qualname__ = name
+        call.__doc__ = action.summary
+        call.__signature__ = model.__signature__  # type: ignore[attr-defined]
         return call
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *(a.name.replace("-", "_") for a in self.card.actions)]
 
-    @property
+    @functools.cached_property
     def compute(self) -> Compute:
         """Device and precision, chosen at the first use."""
-        if self._compute is None:
-            s = self.settings
-            self._compute = choose(s.device, s.precision, s.threads)
-        return self._compute
-
-    @property
-    def weights(self) -> Path:
-        """The weights file, checked against the card where it is the plugin's own."""
-        if self._weights is None:
-            from gentool import weights
-
-            self._weights = weights.find(self.card, self.settings.weights)
-        return self._weights
+        s = self.settings
+        return choose(s.device, s.precision, s.threads)
 
     @functools.cached_property
-    def _sha256(self) -> str:
+    def weights(self) -> Path | None:
+        """The weights file, its hash checked where it is the plugin's own; None without any."""
+        from gentool import weights
+
+        if not self.card.weights and self.settings.weights is None:
+            return None  # a method that needs no training
+        return weights.find(self.card, self.settings.weights)
+
+    @functools.cached_property
+    def _weights_facts(self) -> dict[str, str] | None:
         from gentool.weights import sha256
 
-        return sha256(self.weights)
+        path = self.weights
+        return {"file": path.name, "sha256": sha256(path)} if path else None
 
-    @property
+    @functools.cached_property
     def model(self) -> Model:
         """The networks on their device, loaded at the first use."""
-        if self._model is None:
-            from gentool import weights
+        from gentool import weights
 
-            compute = self.compute
-            model = weights.load(cards.resolve(self.card.model), self.weights, self.card.name)
-            import torch
+        compute = self.compute
+        model_class: type[Model] = cards.resolve(self.card.model)
+        path = self.weights
+        if path is None:
+            model = model_class.from_config({})
+        else:
+            model = weights.load(model_class, path, self.card.name)
+        import torch
 
-            for net in model.networks.values():
-                # dense convolutions run 1.3 to 1.7 times as fast with channels last
-                net.to(compute.device, memory_format=torch.channels_last)
-            self._model = model
-        return self._model
+        for net in model.networks.values():
+            # dense convolutions run 1.3 to 1.7 times as fast with channels last
+            net.to(compute.device)
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def options(self, action: str | None = None, /, **values: Any) -> Options:
         """Validated options of an action.
@@ -147,7 +164,11 @@ class Method:
             BatchError: some items of a batch failed; the error carries the other results.
         """
         context = self.context()
-        results = Results(self.stream(action, self.options(action, **options), context))
+        checked = self.options(action, **options)
+        results = Results()
+        for artifact in self.stream(action, checked, context):
+            results.append(artifact)
+            results.provenance.append(self.provenance(action, checked, context, artifact))
         if context.failures:
             raise BatchError(context.failures, results)
         return results
@@ -173,7 +194,7 @@ class Method:
         plugins.notify("gentool_before_run", context.progress.note, **told)
         torch.manual_seed(context.seed)
         with torch.inference_mode():
-            for artifact in function(self.model, options, context):
+            for artifact in _explained(function(self.model, options, context)):
                 plugins.notify(
                     "gentool_after_run", context.progress.note, **told, artifact=artifact
                 )
@@ -196,11 +217,17 @@ class Method:
             "options": options.model_dump(mode="json", exclude_none=True)
             | dict(artifact.made_from),
             "seed": context.seed,
-            "weights": {"file": self.weights.name, "sha256": self._sha256},
+            "weights": self._weights_facts,
             "torch": torch.__version__,
             "device": context.compute.device.type,
             "precision": context.compute.precision,
         }
+
+
+def _explained(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
+    """Pass artifacts on; running out of memory becomes one line."""
+    with out_of_memory_explained():
+        yield from artifacts
 
 
 def load(
@@ -234,4 +261,4 @@ def load(
     return Method(plugins.card(name), settings)
 
 
-__all__ = ["Context", "Method", "Results", "Settings", "load"]
+__all__ = ["Method", "Results", "load"]

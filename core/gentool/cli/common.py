@@ -1,55 +1,99 @@
-"""The flags that every action shares, and what they turn into."""
+"""What `run` and `train` share: the core's flags, and finding a method's command by name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import click
 
-from gentool.compute import PRECISIONS
+from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.context import Settings
-from gentool.errors import UsageError
+from gentool.errors import PluginError, UsageError
+from gentool.options import Field, Options, validate
+
+Core = TypeVar("Core", bound="CoreFlags")
 
 
-def compute_flags() -> list[click.Option]:
-    """``--device``, ``--precision``, ``--seed``, ``--threads``."""
-    return [
-        click.Option(["--device"], help="auto, cpu, mps, cuda or cuda:N  [default auto]"),
-        click.Option(
-            ["--precision"],
-            help=f"{', '.join(PRECISIONS)}  [default auto: bf16 where the hardware has it]",
-        ),
-        click.Option(
-            ["--seed"], type=int, metavar="N", help="Seed of everything random  [default: drawn]"
-        ),
-        click.Option(
-            ["--threads"], type=int, metavar="N", help="CPU threads  [default: all cores]"
-        ),
-    ]
+class CoreFlags(Options):
+    """Flags of every run and every training."""
+
+    weights: str | None = Field(
+        None,
+        min_length=1,
+        description="A packaged set's name, a safetensors file, or a training run's folder",
+        json_schema_extra={"format": "path"},
+    )
+    device: str = Field("auto", description="auto, cpu, mps, cuda or cuda:N")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto takes bf16 where the hardware has it"
+    )
+    seed: int | None = Field(None, ge=0, description="Seed of everything random (default: drawn)")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads")
+    config: str | None = Field(
+        None,
+        min_length=1,
+        description="Take flags from a TOML file; typed ones win",
+        json_schema_extra={"format": "path"},
+    )
+    quiet: bool = Field(False, description="Print results and errors only")
+    debug: bool = Field(False, description="Show tracebacks of errors")
+
+    def settings(self) -> Settings:
+        """The part of the flags that a method needs."""
+        names = set(Settings.__dataclass_fields__) & set(type(self).model_fields)
+        try:
+            return Settings(**{name: getattr(self, name) for name in names})
+        except UsageError as e:
+            raise UsageError(f"--{e}") from None
 
 
-def debug_flag() -> click.Option:
-    return click.Option(["--debug"], is_flag=True, help="Show tracebacks of errors.")
+def parse(
+    values: Mapping[str, Any], model: type[Options], core: type[Core]
+) -> tuple[Options, Core]:
+    """Flags as click gives them, and those of ``--config``, to a method's options and the core's.
+
+    Raises:
+        UsageError: an unknown name in the file, or a bad value anywhere.
+    """
+    typed = given(values)
+    names = [field.alias or name for name, field in core.model_fields.items()]
+    if "config" in typed:
+        file = [n for n in names if n not in ("config", "debug")]
+        typed = read_config(str(typed["config"]), [*model.model_fields, *file]) | typed
+    own = validate(core, {n: typed.pop(n) for n in names if n in typed}, prefix="--")
+    return validate(model, typed, prefix="--"), own
 
 
-def settings(values: Mapping[str, Any]) -> Settings:
-    """Settings from the flags that were given; the others keep their defaults."""
-    names = Settings.__dataclass_fields__
-    try:
-        return Settings(**{n: values[n] for n in names if values.get(n) is not None})
-    except UsageError as e:
-        raise UsageError(f"--{e}") from None
+def flag_command(
+    name: str, title: str, model: type[Options], core: type[Options], **more: Any
+) -> FlagCommand:
+    """A command with a section of the method's flags and one of the core's.
+
+    Raises:
+        PluginError: the method has a flag that the core has too.
+    """
+    mine = option_flags(model)
+    cores = sorted(option_flags(core), key=lambda option: option.name != "output")
+    taken = {opt for option in cores for opt in option.opts} | {"--help", "-h"}
+    for option in mine:
+        for opt in {*option.opts, *option.secondary_opts} & taken:
+            raise PluginError(
+                f"{model.__module__}:{model.__name__} has a field for {opt}, which is a flag of "
+                "gentool's own; its author should rename it"
+            )
+    return FlagCommand(name, sections={title: mine, "Flags of gentool": cores}, **more)
 
 
 class Methods(click.Group):
     """A group with one command per installed method, found by name when it is typed.
 
-    Subclasses say which command a method gets.
+    Subclasses say in ``build`` which command a method gets.
     """
 
     def build(self, method: str, action: str | None) -> click.Command:
-        raise AssertionError("a subclass builds the command")
+        """The command of a method, for an action word if one was typed."""
+        raise TypeError("a subclass builds the command")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from gentool import plugins
@@ -77,8 +121,3 @@ class Methods(click.Group):
         ]
         with formatter.section("Methods"):
             formatter.write_dl(rows or [("(none)", "no method is installed")])
-
-
-def no_action(method: str, word: str) -> UsageError:
-    """For commands that take no action word."""
-    return UsageError(f"unexpected '{word}' after '{method}'")

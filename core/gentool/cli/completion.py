@@ -17,4 +17,6 @@ def command(ctx: click.Context, shell: str) -> None:
     complete = get_completion_class(shell)
     root = ctx.find_root()
     if complete is not None:
-        click.echo(complete(root.command, {}, "gentool", "_GENTOOL_COMPLETE").source())
+        script = complete(root.command, {}, "gentool", "_GENTOOL_COMPLETE").source()
+        # where gentool has nothing to offer, bash completes file names itself
+        click.echo(script.replace("complete -o nosort", "complete -o nosort -o default"))

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from gentool.errors import UsageError, did_you_mean
 from gentool.files import expand
-from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
+from gentool.options import Options, bounds, choices, plain, span, takes_several
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -64,6 +64,8 @@ def repeat_flags(args: Iterable[str], several: set[str]) -> list[str]:
     for arg in args:
         if arg == "--" and current is not None and not literal:
             literal = True
+            if not filled:
+                out.pop()  # the flag comes back with each of its values
         elif _is_flag(arg) and not literal:
             name, _, value = arg.partition("=")
             current, filled = (name, bool(value)) if name in several else (None, False)
@@ -81,12 +83,18 @@ def repeat_flags(args: Iterable[str], several: set[str]) -> list[str]:
 
 def _is_flag(arg: str) -> bool:
     """``--alpha`` and ``-o``, but neither ``-`` nor ``-2.5``."""
-    return len(arg) > 1 and arg[0] == "-" and not arg[1:].replace(".", "", 1).isdigit()
+    if len(arg) < 2 or arg[0] != "-":
+        return False
+    try:
+        float(arg)
+    except ValueError:
+        return True
+    return False
 
 
 def option_flags(model: type[Options]) -> list[click.Option]:
     """One click option per field, its help, range, choices and default from the model."""
-    return [_flag(name, field) for name, field in model.model_fields.items()]
+    return [_flag(field.alias or name, field) for name, field in model.model_fields.items()]
 
 
 def _flag(name: str, field: Any) -> click.Option:
@@ -94,15 +102,19 @@ def _flag(name: str, field: Any) -> click.Option:
     facts = [span(field)] if bounds(field) else []
     if field.is_required():
         facts.append("required")
-    elif (default := field.get_default(call_default_factory=True)) not in (None, False):
-        facts.append(f"default {_shown(default)}")
+    else:
+        default = field.get_default(call_default_factory=True)
+        if default is not None and default is not False:
+            facts.append(f"default {_shown(default)}")
     if facts:
         text += f"  [{', '.join(fact for fact in facts if fact)}]"
+    word = name.replace("_", "-")
     if plain(field.annotation) is bool:
-        opts = f"{flag(name)}/--no-{flag(name, ' ').strip()}"
-        return click.Option([name, opts], default=None, help=text)
+        opts = f"--{word}" if field.default is False else f"--{word}/--no-{word}"
+        return click.Option([name, opts], is_flag=True, default=None, help=text)
+    names = [name, *(["-o"] if name == "output" else []), f"--{word}"]
     return click.Option(
-        [name, flag(name)],
+        names,
         multiple=takes_several(field.annotation),
         default=None,
         help=text,
@@ -111,6 +123,7 @@ def _flag(name: str, field: Any) -> click.Option:
 
 
 def _shown(value: Any) -> str:
+    value = getattr(value, "value", value)  # of an Enum
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -118,6 +131,11 @@ def _type(field: Any) -> _Text:
     words = choices(field.annotation)
     if words:
         return _Text("|".join(words) + " ..." * takes_several(field.annotation), words)
+    if (
+        isinstance(field.json_schema_extra, dict)
+        and field.json_schema_extra.get("format") == "path"
+    ):
+        return _Text("PATH", paths=True)
     kind = plain(field.annotation)
     if takes_several(kind):
         inner = plain((kind.__args__ or (str,))[0])

@@ -72,7 +72,7 @@ def _print(facts: Any, indent: str = "") -> None:
         if isinstance(value, dict):
             click.echo(f"{indent}{label}:")
             _print(value, indent + "  ")
-        elif isinstance(value, list | tuple) and isinstance(value[0], dict):
+        elif isinstance(value, list | tuple) and all(isinstance(v, dict) and v for v in value):
             click.echo(f"{indent}{label}:")
             for item in value:
                 first, *rest = item.items()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from gentool import plugins
+from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
 
 
@@ -15,28 +15,39 @@ from gentool.cli.talk import table
 @click.option("--all", "all_", is_flag=True, help="Also show known plugins that are not installed.")
 @click.option("--check", is_flag=True, help="Import the code of every method and report failures.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(all_: bool, check: bool, as_json: bool) -> None:
+def command(all_: bool, check: bool, as_json: bool) -> int:
     """Show the methods that are installed.
 
-    A plugin that is broken, incompatible or doubled is a row with the cause and the fix.
+    A plugin that is broken, incompatible or doubled is a row with the cause and the fix. With
+    --check the exit code is 1 if there is one.
     """
     found = plugins.methods()
     if check:
         found = [plugins.check(plugin) for plugin in found]
+    extensions = plugins.extensions()
+    if check:
+        extensions = [plugins.check(plugin) for plugin in extensions]
     rows = [_installed(plugin, "method") for plugin in found]
-    rows += [_installed(plugin, "extension") for plugin in plugins.extensions()]
+    rows += [_installed(plugin, "extension") for plugin in extensions]
     if all_:
         rows += _available({row["distribution"] for row in rows})
     if as_json:
+        import json
+
         click.echo(json.dumps(rows, indent=2))
-        return
-    columns = ("name", "kind", "status", "version", "distribution", "summary")
-    table(columns, [[row[c] for c in columns] for row in rows])
+    else:
+        columns = ("name", "kind", "status", "version", "distribution", "summary")
+        table(columns, [[row[c] for c in columns] for row in rows])
+    good = all(row["status"] in ("ok", "slow", "available") for row in rows)
+    return OK if good or not check else PART_FAILED
 
 
 def _installed(plugin: plugins.Plugin, kind: str) -> dict[str, Any]:
     card = plugin.card
     summary = card.summary if card else ""
+    if kind == "extension" and plugin.usable:
+        offers = plugins.offers(plugin)
+        summary = "; ".join(f"{k}: {', '.join(r.name for r in rs)}" for k, rs in offers.items())
     trouble = "; ".join(text for text in (plugin.cause, plugin.fix) if text)
     return {
         "name": plugin.name,
@@ -71,5 +82,9 @@ def _available(installed: set[str]) -> list[dict[str, Any]]:
             "fix": f"get it from {row.source or row.homepage}",
         }
         for row in registry.load()
-        if row.distribution not in installed
+        if _normal(row.distribution) not in map(_normal, installed)
     ]
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-").replace(".", "-")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 from gentool import __version__
-from gentool.errors import GentoolError, UsageError, did_you_mean
+from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
 
 # name: (module of this package, one line for the help)
 COMMANDS = {
@@ -39,19 +38,27 @@ class Main(click.Group):
             module = importlib.import_module(f"gentool.cli.{COMMANDS[name][0]}")
             command: click.Command = module.command
             return command
-        from gentool import cards, plugins
+        from gentool import lookup, plugins
 
-        record = plugins.records("gentool_commands").get(name)
-        return cards.resolve(record.reference) if record else None
+        if name not in plugins.records("gentool_commands"):
+            return None
+        found = lookup.find("command", "gentool_commands", name)
+        if not isinstance(found, click.Command):
+            raise PluginError(f"the plugin's command '{name}' is no click.Command")
+        return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
-            known = [*COMMANDS, *_method_names()]
-            hint = did_you_mean(args[0], known)
-            if args[0] in known:  # someone typed `gentool adain`
+            from gentool import plugins
+
+            methods = plugins.method_names()
+            hint = did_you_mean(
+                args[0], [*COMMANDS, *plugins.records("gentool_commands"), *methods]
+            )
+            if args[0] in methods:  # someone typed `gentool adain`
                 hint = f"; did you mean 'gentool run {args[0]}'?"
             raise UsageError(f"there is no command '{args[0]}'{hint}")
         return args[0], command, args[1:]
@@ -59,12 +66,6 @@ class Main(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-def _method_names() -> list[str]:
-    from gentool import plugins
-
-    return plugins.method_names()
 
 
 @click.group(
@@ -94,7 +95,7 @@ def invoke(args: Sequence[str] | None = None) -> int:
         return result if isinstance(result, int) else OK
     except GentoolError as e:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         return _fail(str(e))
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message(), err=True)
@@ -104,13 +105,25 @@ def invoke(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("gentool: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone: `gentool list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except Exception:
-        traceback.print_exc()
-        click.echo("gentool: this is a bug in gentool or in a plugin; please report it", err=True)
-        return BUG
+    except SystemExit:
+        # click leaves so when the reader of our output has gone: `gentool list | head -1`
+        return OK if type(sys.stdout) is click.utils.PacifyFlushWrapper else BUG
+    except Exception as e:
+        return _bug(e)
+
+
+def _bug(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return _fail(f"cannot write the output: {error.strerror}")
+    _print_traceback()
+    click.echo("gentool: this is a bug in gentool or in a plugin; please report it", err=True)
+    return BUG
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _fail(message: str) -> int:
@@ -120,8 +133,7 @@ def _fail(message: str) -> int:
 
 def _click_message(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption):
-        near = error.possibilities
-        hint = f"; did you mean '{min(near)}'?" if near else ""
+        hint = did_you_mean(error.option_name, error.possibilities or ())
         return f"{error.option_name}: no such option{hint}"
     if isinstance(error, click.MissingParameter) and error.param is not None:
         name = error.param.opts[-1] if error.param.param_type_name == "option" else None

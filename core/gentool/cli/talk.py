@@ -34,17 +34,27 @@ class Talk(Progress):
         elif not self.quiet:
             click.echo(text, err=True)
 
+    def fail(self, text: str) -> None:
+        """An item of a batch that failed: said even when quiet."""
+        if self._bar is not None:
+            self.note(f"failed: {text}")
+        else:
+            click.echo(f"gentool: failed: {text}", err=True)
+
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through items under a bar with the time left; silently where nobody watches."""
         if self.quiet or not sys.stderr.isatty():
             yield from items
             return
-        with progress_bar() as self._bar:
-            task = self._bar.add_task(what, total=len(items))
-            for item in items:
-                yield item
-                self._bar.advance(task)
-        self._bar = None
+        with progress_bar() as bar:
+            task = bar.add_task(what, total=len(items))
+            self._bar = bar
+            try:
+                for item in items:
+                    yield item
+                    bar.advance(task)
+            finally:
+                self._bar = None
 
 
 def progress_bar() -> Bar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import os
 import random
 import tarfile
 from collections import deque
@@ -31,7 +32,7 @@ def held_out(name: str) -> bool:
     Names are relative to the folder or archive, ``bsds/206097.webp``, so the choice survives
     moving the data and adding to it.
     """
-    return hashlib.sha1(name.encode(), usedforsecurity=False).hexdigest().startswith("0")
+    return hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest().startswith("0")
 
 
 class Pictures:

@@ -17,6 +17,7 @@ import torch
 
 from gentool import plugins, weights
 from gentool.errors import OutputError, TrainingError
+from gentool.files import write_atomic
 from gentool.training import checkpoint
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def fit(
 
     log = _Log(run / "metrics.jsonl", plan, method, report)
     batches = iter(trainer.batches(plan.seed, done))
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _written(run):
         while done < plan.steps and not interrupted.is_set():
             batch = next(batches)
             torch.manual_seed(plan.seed * 1_000_003 + done)  # a resumed step draws the same
@@ -165,8 +166,8 @@ def _check_finite(scalars: Mapping[str, float], step: int, run: Path) -> None:
     for name, value in scalars.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f"step {step}: {name} is {value}; the last checkpoint in {run} is intact; "
-                "start a new run from its weights with a lower learning rate"
+                f"step {step}: {name} is {value}; start a new run with a lower learning rate"
+                + (f", from --weights {run}" if (run / "weights.safetensors").exists() else "")
             )
 
 
@@ -225,8 +226,19 @@ def _clock(seconds: float) -> str:
 def _preview(trainer: Trainer, folder: Path, step: int) -> None:
     folder.mkdir(exist_ok=True)
     for i, artifact in enumerate(trainer.preview()):
-        path = folder / f"{step:07}{f'-{i}' if i else ''}{artifact.suffix}"
-        path.write_bytes(artifact.encode(artifact.suffix))
+        name = f"{step:07}-{i}" if i else f"{step:07}"
+        write_atomic(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
+
+
+@contextmanager
+def _written(run: Path) -> Iterator[None]:
+    """Make one line of a log or preview that cannot be written."""
+    try:
+        yield
+    except OSError as e:
+        raise OutputError(
+            f"{e.filename or run}: cannot write: {e.strerror or e}; go on with --resume"
+        ) from e
 
 
 @contextmanager

@@ -195,7 +195,8 @@ class Decoder(nn.Module):
         return F.pixel_shuffle(self.rgb(x), 2)
 
 
-@torch.compiler.disable  # compiled (torch 2.13, CPU), its gradient here comes out as zero
+# compiled (torch 2.13, CPU), its gradient here comes out as zero
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _double(x: Tensor) -> Tensor:
     # nearest would let the convolutions behind it draw a grid into flat areas
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)

@@ -18,11 +18,15 @@ class StylizeOptions(Options):
         "result, histogram first gives the style the content's colors",
     )
     content_size: int | None = Field(
-        None, ge=1, description="Long side to bring the content to, pixels (default: keep)"
+        None,
+        ge=1,
+        le=65536,
+        description="Long side to bring the content to, pixels (default: keep)",
     )
     style_size: int | None = Field(
         512,
         ge=16,
+        le=65536,
         description="Long side to bring the style to, pixels: larger gives larger strokes",
     )
 

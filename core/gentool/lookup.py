@@ -1,0 +1,25 @@
+"""What plugins offer by name, looked up and imported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gentool import plugins
+from gentool.cards import resolve
+from gentool.errors import PluginError, UsageError, did_you_mean
+
+
+def find(kind: str, hook: str, name: str) -> Any:
+    """Import the ``kind`` of that name, offered through ``hook``.
+
+    Raises:
+        UsageError: no installed plugin offers it.
+        PluginError: its code cannot be imported, or two plugins offer it.
+    """
+    records = plugins.records(hook)
+    if name in records:
+        return resolve(records[name].reference)
+    if text := plugins.doubles(hook).get(name):
+        raise PluginError(text)
+    known = ", ".join(records) or "none is installed"
+    raise UsageError(f"there is no {kind} '{name}'{did_you_mean(name, records)} ({known})")
