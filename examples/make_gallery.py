@@ -3,7 +3,7 @@
     python examples/make_gallery.py
 
 Contents are the rendered landscape and two photographs that scikit-image brings; styles are the
-rendered pattern and two more of its pictures.
+three rendered styles.
 """
 
 from __future__ import annotations
@@ -45,11 +45,7 @@ def gallery() -> Grid:
         tensor(data.astronaut()),
         tensor(data.chelsea()),
     ]
-    styles = [
-        read(HERE / "pattern.jpg").pixels,
-        tensor(data.coffee()),
-        tensor(data.immunohistochemistry()),
-    ]
+    styles = [read(HERE / f"{name}.jpg").pixels for name in ("pattern", "mosaic", "woodcut")]
     cells = [torch.ones(3, CELL, CELL), *(resize(square(style), CELL) for style in styles)]
     for content in contents:
         shown = square(content)

@@ -1,5 +1,7 @@
-"""A mountain valley at evening: a height field seen through a pinhole camera, and once more,
-mirrored, in the lake before it."""
+"""A mountain valley at evening.
+
+A height field is seen through a pinhole camera, and once more, mirrored, in the lake before it.
+"""
 
 import numpy as np
 from PIL import Image
