@@ -179,3 +179,15 @@ def test_a_method_without_weights_runs_and_flags_of_the_core_are_reserved(site, 
     done = site.gentool("run", "plain")
     assert done.returncode == 2
     assert "--seed, which is a flag of gentool's own" in done.stderr
+
+
+def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
+    code = card("lean").replace("import Action,", "import Training, Action,")
+    training = 'training=Training("gentool_adain.options:TrainOptions", "nowhere:T"),'
+    code = code.replace('paper="none",', f'paper="none", {training}')
+    site.add("gentool-lean", method("lean", "lean_plugin"), {"lean_plugin": code})
+    done = site.gentool("list", "--check", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = (r for r in json.loads(done.stdout) if r["name"] == "lean")
+    assert row["status"] == "ok"
+    assert "pip install 'gentool-lean[train]'" in row["cause"]

@@ -192,3 +192,18 @@ def test_alpha_of_the_content_is_kept(adain, tmp_path, pictures):
     painted = adain.stylize(content=tmp_path / "a.png", style=pictures / "style.png").image
     assert painted.mode == "RGBA"
     assert painted.getchannel("A").tobytes() == mask.tobytes()
+
+
+def test_an_output_link_keeps_pointing_where_it_did(run):
+    (run.folder / "real.png").write_bytes(b"old")
+    (run.folder / "link.png").symlink_to("real.png")
+    assert run("-o", "link.png")[0] == 0
+    assert (run.folder / "link.png").is_symlink()
+    assert size(run.folder / "real.png") == (96, 72)
+
+
+def test_what_an_output_may_end_in_is_what_can_be_encoded():
+    from gentool.cards import PICTURE_SUFFIXES
+
+    for suffix in PICTURE_SUFFIXES:
+        assert encoding.encode(Image.new("RGB", (4, 4)), suffix)

@@ -1,7 +1,7 @@
 """What gentool raises when the user, a plugin or a file is at fault.
 
-Everything here prints as one line on the command line and exits with 2. Any other exception is
-a bug in gentool or in a plugin and keeps its traceback.
+Everything here prints as one line on the command line and exits with 2 (a batch of which only a
+part failed exits with 1). Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from gentool.errors import did_you_mean
+
 
 def expand(path: str | Path) -> Path:
     """``~/a.png`` in full; a file that is called ``~a.png`` is left as it is."""
@@ -15,6 +17,14 @@ def expand(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # there is no user of that name
         return Path(path)
+
+
+def similar(path: Path) -> str:
+    """``"; did you mean 'photo.png'?"`` for a file that is not there, or an empty string."""
+    try:
+        return did_you_mean(path.name, [p.name for p in path.parent.iterdir()])
+    except OSError:
+        return ""
 
 
 def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:

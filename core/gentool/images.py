@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from gentool.errors import ImageError, did_you_mean
+from gentool.errors import ImageError
+from gentool.files import similar
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -124,7 +125,7 @@ def _explained(where: str | Path) -> Iterator[None]:
     except ImageError:
         raise
     except FileNotFoundError:
-        raise ImageError(f"{where}: no such file{_near(Path(where))}") from None
+        raise ImageError(f"{where}: no such file{similar(Path(where))}") from None
     except PIL.Image.DecompressionBombError:
         raise ImageError(
             f"{where}: more than {2 * (PIL.Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} megapixels; "
@@ -138,12 +139,6 @@ def _explained(where: str | Path) -> Iterator[None]:
     except Exception as e:
         reason = e.strerror if isinstance(e, OSError) and e.strerror else str(e) or repr(e)
         raise ImageError(f"{where}: cannot read the picture: {' '.join(reason.split())}") from e
-
-
-def _near(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return did_you_mean(path.name, [p.name for p in path.parent.iterdir()])
-    return ""
 
 
 def _from_pil(image: PIL.Image.Image, name: str) -> Picture:

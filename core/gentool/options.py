@@ -23,7 +23,7 @@ from pydantic import Field
 from pydantic_core import core_schema
 
 from gentool.errors import UsageError, did_you_mean
-from gentool.files import expand
+from gentool.files import expand, similar
 from gentool.images import SUFFIXES, name_of
 
 __all__ = ["Field", "ImageFile", "ImageFiles", "Options", "PathList"]
@@ -86,7 +86,7 @@ def _image(value: Any) -> Any:
             if path.is_dir():
                 raise ValueError(f"must be a picture, but {path} is a folder")
             if not path.exists():
-                raise ValueError(f"no such file: {path}{_near(path)}")
+                raise ValueError(f"no such file: {path}{similar(path)}")
         return path
     # told by name, so that checking options needs neither Pillow nor torch
     bases = {f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__}
@@ -137,13 +137,6 @@ def _expand(path: Path) -> list[Any]:
             raise ValueError(f"no picture matches {path}")
         return matches
     return [_image(path)]
-
-
-def _near(path: Path) -> str:
-    try:
-        return did_you_mean(path.name, [p.name for p in path.parent.iterdir()])
-    except OSError:
-        return ""
 
 
 def _names(value: Any) -> Any:

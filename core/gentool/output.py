@@ -53,7 +53,9 @@ class Output:
             if folder:
                 self.folder = path
             else:
-                self.file, self.folder = path, path.parent
+                # through a link, to what it points at
+                self.file = path.resolve() if path.is_symlink() else path
+                self.folder = self.file.parent
         if self.file is not None:
             if several:
                 raise OutputError(f"-o {target}: there are several results; give a folder, -o DIR/")

@@ -354,11 +354,9 @@ def check(plugin: Plugin) -> Plugin:
     """Import everything a plugin refers to; a failure becomes the plugin's status."""
     if not plugin.usable:
         return plugin
-    references: list[str] = []
-    if card := plugin.card:
+    card = plugin.card
+    if card:
         references = [card.model, *(r for a in card.actions for r in (a.options, a.function))]
-        if card.training:
-            references += [card.training.options, card.training.trainer]
     else:
         references = [record.reference for rs in offers(plugin).values() for record in rs]
     for reference in references:
@@ -367,7 +365,28 @@ def check(plugin: Plugin) -> Plugin:
         except FOREIGN as e:
             fix = f"report it to the authors of {plugin.distribution}"
             return replace(plugin, status="broken", cause=str(e), fix=fix, error=e)
+    if card and card.training:
+        try:
+            trainer(card)
+        except PluginError as e:  # what it does without training still works
+            return replace(plugin, cause=str(e), error=e)
     return plugin
+
+
+def trainer(card: Card) -> Any:
+    """The Trainer class of a method.
+
+    Raises:
+        PluginError: the method has none, or something that training needs is not installed.
+    """
+    if card.training is None:
+        raise PluginError(f"{card.name} cannot be trained")
+    try:
+        resolve(card.training.options)
+        return resolve(card.training.trainer)
+    except PluginError as e:
+        fix = f"pip install '{provider(card.name)[0]}[train]'"
+        raise PluginError(f"{card.name} cannot be trained here: {e}; {fix}") from e
 
 
 @contextlib.contextmanager

@@ -39,11 +39,10 @@ class Train(Methods):
         if card.training is None:
             raise UsageError(f"{method} cannot be trained")
         model: type[Options] = cards.resolve(card.training.options)
-        trainer: Any = card.training.trainer
 
         def callback(**values: Any) -> int:
             options, flags = parse(values, model, TrainFlags)
-            return _train(card, trainer, options, flags)
+            return _train(card, options, flags)
 
         return flag_command(
             method,
@@ -60,7 +59,7 @@ def command() -> None:
     """Train a method. `gentool train NAME --help` shows its flags."""
 
 
-def _train(card: cards.Card, reference: str, options: Options, flags: TrainFlags) -> int:
+def _train(card: cards.Card, options: Options, flags: TrainFlags) -> int:
     if flags.resume and flags.weights:
         raise UsageError("--resume goes on from the run's own networks; leave out --weights")
     import torch
@@ -73,7 +72,7 @@ def _train(card: cards.Card, reference: str, options: Options, flags: TrainFlags
     plan = Plan(flags.steps, seed, flags.checkpoint_every, flags.preview_every, flags.log_every)
     compute = choose(flags.device, flags.precision, flags.threads)
     torch.manual_seed(seed)
-    trainer = cards.resolve(reference)(options, compute)
+    trainer = plugins.trainer(card)(options, compute)
     if flags.weights:
         start = weights.load(type(trainer.model), weights.find(card, flags.weights), card.name)
         for name, net in trainer.model.networks.items():
