@@ -22,7 +22,7 @@ CARD = Card(
             name="default",
             file="weights/adain.safetensors",
             bytes=1_467_528,
-            sha256="53463fb1eb662f6d02e07cba00c38c0aa0b5e236b39f14712d4023d470c15ca1",
+            sha256="f94a071848d6cc2e52aa0681fdf8d9a527fab1143f5ca1056102722cddba99fe",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
