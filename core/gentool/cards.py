@@ -1,7 +1,8 @@
 """Cards: what a method is and where its code lies, without importing that code.
 
 ``gentool list`` reads cards only, so this module and every plugin's ``plugin.py`` use nothing
-beyond the standard library and gentool. Code is named by strings, ``"package.module:object"``,
+beyond the standard library and gentool. (The dataclasses here have no ``__eq__``: generating it
+would cost every start a few milliseconds.) Code is named by strings, ``"package.module:object"``,
 and imported by :func:`resolve` when it is needed.
 """
 
@@ -26,7 +27,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightsFile:
     """One packaged set of weights.
 
@@ -51,7 +52,7 @@ class WeightsFile:
     image_size: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Action:
     """One thing a method can do.
 
@@ -70,7 +71,7 @@ class Action:
     suffixes: tuple[str, ...] = PICTURE_SUFFIXES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """How a method is trained: references to its options model and to its Trainer class."""
 
@@ -78,7 +79,7 @@ class Training:
     trainer: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Card:
     """The description of a method.
 
@@ -163,7 +164,7 @@ class Card:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Record:
     """A loss, metric or command that a plugin offers by name.
 

@@ -24,7 +24,7 @@ _FORMATS = {
     ".bmp": "BMP",
 }
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 4},  # a third of the time of the default 6, 2 % larger
+    "PNG": {"compress_level": 1},  # 40 % of the time of the default 6, a tenth larger
     # without "optimize", which fails on noise: Pillow gives it too small a buffer
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 92, "method": 4},

@@ -29,7 +29,7 @@ EXTENSIONS = "gentool.extensions"
 CORE = "gentool-core"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plugin:
     """One entry point and what became of it.
 

@@ -124,6 +124,10 @@ class Method:
         return {"file": path.name, "sha256": sha256(path)} if path else None
 
     @functools.cached_property
+    def _provider(self) -> str:
+        return " ".join(plugins.provider(self.card.name))
+
+    @functools.cached_property
     def model(self) -> Model:
         """The networks on their device, loaded at the first use."""
         from gentool import weights
@@ -208,12 +212,11 @@ class Method:
 
         from gentool import __version__
 
-        distribution, version = plugins.provider(self.card.name)
         return {
             "gentool": __version__,
             "method": self.card.name,
             "action": self.card.action(action).name,
-            "plugin": f"{distribution} {version}",
+            "plugin": self._provider,
             "options": options.model_dump(mode="json", exclude_none=True)
             | dict(artifact.made_from),
             "seed": context.seed,

@@ -7,6 +7,7 @@ of what is cheapest and safest: size, header, config, shapes; memory is taken la
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -228,7 +229,7 @@ def load(model_class: type[AnyModel], path: str | Path, method: str | None = Non
     if method is not None and made_for != method:
         raise WeightsError(f"{path}: weights of '{made_for}', not of '{method}'")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _no_initialisation():
             model = model_class.from_config(header.config)
     except WeightsError as e:
         raise WeightsError(f"{path}: {e}") from e
@@ -252,6 +253,25 @@ def load(model_class: type[AnyModel], path: str | Path, method: str | None = Non
         net.load_state_dict(floats, assign=True)
         net.eval().requires_grad_(False)
     return model
+
+
+def _no_initialisation() -> contextlib.AbstractContextManager[Any]:
+    """Skip random initial values, which are about to be replaced.
+
+    On the meta device they would also make PyTorch import its compiler, which takes a second.
+    """
+    from torch.overrides import TorchFunctionMode
+
+    class Skip(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            kwargs = kwargs or {}
+            if func.__name__.endswith(("normal_", "uniform_", "orthogonal_")):
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **kwargs)
+
+    return Skip()
 
 
 def save(path: str | Path, model: Model, method: str, half: bool = False, **metadata: str) -> None:

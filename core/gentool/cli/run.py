@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,21 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     output = Output(flags.output, inputs, label, several, action.suffixes)
     context = method.context(Talk(flags.quiet or flags.as_json))
     made: list[Path] = []
-    for artifact in method.stream(action.name, options, context):
-        provenance = method.provenance(action.name, options, context, artifact)
-        made.append(output.save(artifact, None if flags.no_metadata else provenance))
+
+    def written(saving: Future[Path]) -> None:
+        made.append(saving.result())
         if not flags.as_json:
             click.echo(made[-1])
+
+    with ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
+        saving = None
+        for artifact in method.stream(action.name, options, context):
+            provenance = method.provenance(action.name, options, context, artifact)
+            if saving:
+                written(saving)
+            saving = pool.submit(output.save, artifact, None if flags.no_metadata else provenance)
+        if saving:
+            written(saving)
     if flags.as_json:
         report = {
             "outputs": [str(path) for path in made],

@@ -14,7 +14,7 @@ can be worked on in tiles and equal the whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -177,8 +177,10 @@ class Decoder(nn.Module):
         self.conv2 = StyledConv(c.width2, c.width2, c.code)
         self.conv1 = StyledConv(c.width2, c.width2, c.code)
         self.rgb = Conv(c.width2, 3 * 4)
+        self.enlarge: Callable[[Tensor], Tensor] = enlarge
         with torch.no_grad():  # the four pixels of a cell start equal: no checkerboard (ICNR)
-            self.rgb.weight.copy_(self.rgb.weight[::4].repeat_interleave(4, 0) * 0.1)
+            kernels = self.rgb.weight.mul_(0.1).view(3, 4, c.width2, 3, 3)
+            kernels[:, 1:].copy_(kernels[:, :1].expand(-1, 3, -1, -1, -1))
             self.rgb.bias.fill_(0.45)  # type: ignore[union-attr]
 
     def forward(self, f4: Tensor, f8: Tensor, style: Style, noise: Noise) -> Tensor:
@@ -186,18 +188,17 @@ class Decoder(nn.Module):
         x = self.strokes8(f8, noise[1], code)
         for block in self.blocks8:
             x = block(x, code)
-        x = self.strokes4(f4 + _double(self.to4(F.relu(x))), noise[0], code)
+        x = self.strokes4(f4 + self.enlarge(self.to4(F.relu(x))), noise[0], code)
         for block in self.blocks4:
             x = block(x, code)
-        x = _double(self.to2(F.relu(x)))
+        x = self.enlarge(self.to2(F.relu(x)))
         x = F.relu(self.conv2(x, code))
         x = F.relu(self.conv1(x, code))
         return F.pixel_shuffle(self.rgb(x), 2)
 
 
-# compiled (torch 2.13, CPU), its gradient here comes out as zero
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _double(x: Tensor) -> Tensor:
+def enlarge(x: Tensor) -> Tensor:
+    """(N,C,H,W) -> (N,C,2H,2W)."""
     # nearest would let the convolutions behind it draw a grid into flat areas
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 

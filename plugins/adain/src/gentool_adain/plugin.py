@@ -22,7 +22,7 @@ CARD = Card(
             name="default",
             file="weights/adain.safetensors",
             bytes=1_467_528,
-            sha256="f94a071848d6cc2e52aa0681fdf8d9a527fab1143f5ca1056102722cddba99fe",
+            sha256="14025dbbcabc73f1e7b3664b0e6ea9d305dc291f2205e3b964d3279f43856f20",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "

@@ -29,6 +29,16 @@ PREVIEWS = 6
 Batch = tuple[Tensor, Tensor]  # content and style, each (N,3,S,S) uint8
 
 
+def keep_out_of_compiler(model: AdaIN) -> None:
+    """Leave the bilinear upsampling to eager mode.
+
+    Compiled by torch 2.13 for the CPU, its gradient in this network is silently zero. Not done
+    where the function is defined: the decorator takes a second to import.
+    """
+    disable: Any = torch.compiler.disable
+    model.decoder.enlarge = disable(model.decoder.enlarge)
+
+
 class AdaINTrainer:
     """Encoder and decoder together; the target is the style's statistics in VGG-19's layers.
 
@@ -54,7 +64,10 @@ class AdaINTrainer:
             self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.99)
         )
         self.steps = 0
-        self.terms = torch.compile(self._terms) if options.compile else self._terms
+        self.terms = self._terms
+        if options.compile:
+            keep_out_of_compiler(self.model)
+            self.terms = torch.compile(self._terms)
 
     def batches(self, seed: int, start: int) -> Iterable[Batch]:
         return prefetch(lambda step: self._batch(random.Random(f"{seed} {step}")), start)
