@@ -21,8 +21,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/adain.safetensors",
-            bytes=1_467_528,
-            sha256="14025dbbcabc73f1e7b3664b0e6ea9d305dc291f2205e3b964d3279f43856f20",
+            bytes=1_468_224,
+            sha256="56aa62a096d5282f02963f91d3e3fe29e24a0de7812ae6df5247f03dc344c3fd",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
