@@ -1,6 +1,9 @@
 """`gentool run` and the Python API on real pictures: names, batches, provenance."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -207,3 +210,25 @@ def test_what_an_output_may_end_in_is_what_can_be_encoded():
 
     for suffix in PICTURE_SUFFIXES:
         assert encoding.encode(Image.new("RGB", (4, 4)), suffix)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_results_reach_a_pipe_while_the_terminal_shows_a_bar(pictures, tmp_path):
+    import pty
+
+    terminal, shown = pty.openpty()
+    line = ["run", "adain", "--content", pictures, "--style", pictures / "style.png", "-o", "all/"]
+    done = subprocess.run(
+        [sys.executable, "-m", "gentool", *line],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=shown,
+        env=os.environ | {"TERM": "xterm"},
+        check=True,
+    )
+    os.close(shown)
+    seen = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert len(done.stdout.splitlines()) == 2
+    assert "stylize" in seen
+    assert "2/2" in seen

@@ -68,6 +68,8 @@ def progress_bar() -> Bar:
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
+        # above the bar where both are the terminal; never out of a pipe that waits for results
+        redirect_stdout=sys.stdout.isatty(),
     )
 
 
