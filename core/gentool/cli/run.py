@@ -66,13 +66,14 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     inputs, several = _inputs(options)
     label = f"-{method.card.name}"
     output = Output(flags.output, inputs, label, several, action.suffixes)
-    context = method.context(Talk(flags.quiet or flags.as_json))
+    talk = Talk(flags.quiet or flags.as_json)
+    context = method.context(talk)
     made: list[Path] = []
 
     def written(saving: Future[Path]) -> None:
         made.append(saving.result())
         if not flags.as_json:
-            click.echo(made[-1])
+            talk.result(str(made[-1]))
 
     with ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
         saving = None

@@ -41,6 +41,13 @@ class Talk(Progress):
         else:
             click.echo(f"gentool: failed: {text}", err=True)
 
+    def result(self, text: str) -> None:
+        """One line for stdout; above the bar where the same terminal shows it."""
+        if self._bar is not None and sys.stdout.isatty():
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(text)
+
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through items under a bar with the time left; silently where nobody watches."""
         if self.quiet or not sys.stderr.isatty():
@@ -68,8 +75,7 @@ def progress_bar() -> Bar:
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
-        # above the bar where both are the terminal; never out of a pipe that waits for results
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=False,  # results must reach a pipe; Talk.result() knows of the bar
     )
 
 
