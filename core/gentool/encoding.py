@@ -24,7 +24,8 @@ _FORMATS = {
     ".bmp": "BMP",
 }
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 1},  # 40 % of the time of the default 6, a tenth larger
+    # run lengths only (zlib's Z_RLE): 40 % of the default's time and a little smaller on paintings
+    "PNG": {"compress_level": 1, "compress_type": 3},
     # without "optimize", which fails on noise: Pillow gives it too small a buffer
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 92, "method": 4},
