@@ -60,7 +60,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE.parent / "docs/pictures/gallery.jpg")
     out = parser.parse_args().out
     out.parent.mkdir(parents=True, exist_ok=True)
-    print(gallery().save(out))
+    gallery().image.save(out, quality=85)  # for a web page; results proper are saved at 95
+    print(out)
 
 
 if __name__ == "__main__":
