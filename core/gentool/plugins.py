@@ -61,8 +61,14 @@ class Plugin:
         return f"{text}: {self.cause}; {self.fix}" if self.cause else text
 
 
+@functools.cache
+def _installed() -> Any:
+    """Every entry point of every distribution: one walk through the environment serves all."""
+    return importlib.metadata.entry_points()
+
+
 def _entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
-    return sorted(importlib.metadata.entry_points(group=group), key=lambda e: (e.name, e.value))
+    return sorted(_installed().select(group=group), key=lambda e: (e.name, e.value))
 
 
 @functools.cache
