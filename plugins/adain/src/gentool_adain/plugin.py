@@ -21,8 +21,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/adain.safetensors",
-            bytes=1_468_224,
-            sha256="56aa62a096d5282f02963f91d3e3fe29e24a0de7812ae6df5247f03dc344c3fd",
+            bytes=1_468_232,
+            sha256="19a9bf0a8d07946a3f3488ad0761b6c1fe47b696f7c8da3142c7ae0df094af7d",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
