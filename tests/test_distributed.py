@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -108,6 +109,36 @@ def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path)
     assert "go on with --resume" in err
     assert "Traceback" not in err
     assert list((tmp_path / "run/checkpoints").glob("*.safetensors"))
+
+
+def test_an_error_of_one_process_stops_all_with_one_line(tmp_path):
+    code = """
+    import os, sys
+    sys.path.insert(0, {tests!r})
+    import two_ranks
+    from gentool import TrainingError
+    from gentool.training import Plan, train
+    from gentool.training.distributed import agreed, leave
+    def build(options, setup):
+        if setup.group.rank == 1:
+            raise TrainingError("no such folder here")
+        return two_ranks.Two(options, setup)
+    try:
+        train("two", build, None, Plan(steps=2, batch_size=2), {run!r}, device="cpu")
+    except TrainingError as e:
+        print("rank", os.environ["RANK"], e, agreed(e))
+    leave(0)
+    """
+    code = textwrap.dedent(code).format(tests=str(HERE), run=str(tmp_path / "run"))
+    (tmp_path / "both.py").write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", str(tmp_path / "both.py")]
+    ran = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    assert sorted(ran.stdout.splitlines()) == [
+        "rank 0 process 1: no such folder here True",
+        "rank 1 no such folder here True",
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_error_in_all_processes_is_one_line(pictures, vgg_like, tmp_path):

@@ -41,7 +41,7 @@ def curve(run):
 
 
 def checkpoints(run):
-    return sorted(int(p.stem) for p in (run / "checkpoints").iterdir())
+    return sorted(int(p.stem) for p in (run / "checkpoints").glob("*.safetensors"))
 
 
 def test_learns_and_writes_weights_that_load(tmp_path):
@@ -122,7 +122,7 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_serves(tmp_path):
     def fsync(handle):
         global count
         count += 1
-        if count == 3:  # of the second checkpoint: its weights came second
+        if count == 4:  # each checkpoint is written after its weights
             os.kill(os.getpid(), signal.SIGKILL)
         real(handle)
     os.fsync = fsync
@@ -289,7 +289,7 @@ def test_two_updates_alternate_and_leave_each_other_alone():
     def loss(name):
         def compute(moment, batch):
             order.append((name, moment.step))
-            return two(one(frozen(batch))).mean(), {f"{name} term": batch.sum()}
+            return two(one(frozen(batch))).mean(), {"term": batch.sum()}
 
         return compute
 
@@ -301,13 +301,67 @@ def test_two_updates_alternate_and_leave_each_other_alone():
     stepper = Stepper(updates, setup())
     before = two.weight.clone()
     scalars = stepper(Moment(0, 0.0), [[torch.rand(3, 2)]])
-    assert {"d loss", "g loss", "d gradient", "g gradient", "d term", "g term"} == set(scalars)
+    terms = {f"{name} {term}" for name in "dg" for term in ("loss", "gradient", "term")}
+    assert set(scalars) == terms
     after_d = before - 0.1 * two.weight.grad
     torch.testing.assert_close(two.weight, after_d)  # only d's own step moved it
     assert not frozen.weight.requires_grad
     assert frozen.weight.grad is None
     assert "g loss" not in stepper(Moment(1, 0.5), [[torch.rand(3, 2)]])
     assert order == [("d", 0), ("g", 0), ("d", 1)]
+
+
+def test_updates_and_terms_that_would_hide_each_other_are_refused():
+    net = torch.nn.Linear(1, 1)
+
+    def update(name, term="term"):
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        return Update({"net": net}, optimizer, lambda m, b: (net(b).sum(), {term: 1.0}), name=name)
+
+    for names in (("", ""), ("a", "a")):
+        with pytest.raises(TrainingError, match="several updates need a name each"):
+            Stepper([update(name) for name in names], setup())
+    stepper = Stepper([update("", "loss")], setup())
+    with pytest.raises(TrainingError, match="rename the term"):
+        stepper(Moment(0, 0.0), [[torch.ones(1, 1)]])
+
+
+def test_the_last_steps_are_logged_and_a_finished_run_is_left_alone(tmp_path):
+    trainer = tiny.TinyTrainer(scores=[3.0, 2.0])
+    tiny.train(tmp_path, trainer, steps=7, log_every=5)
+    assert [step for step, _ in curve(tmp_path)] == [5, 7]
+    before = (tmp_path / "metrics.jsonl").read_text()
+    again, done = tiny.train(tmp_path, tiny.TinyTrainer(scores=[9.0]), steps=7, resume=True)
+    assert done
+    assert again.seen == []
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
+    scores = [float("nan"), 3.0, 4.0]
+    tiny.train(tmp_path, tiny.TinyTrainer(scores=scores), steps=15, keep=1)
+    assert checkpoints(tmp_path) == [10, 15]
+
+
+def test_a_log_that_cannot_be_cut_stays_whole(tmp_path, monkeypatch):
+    tiny.train(tmp_path, steps=10)
+    (tmp_path / "checkpoints/0000010.safetensors").unlink()
+    before = (tmp_path / "metrics.jsonl").read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        tiny.train(tmp_path, steps=10, resume=True)
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_foreign_files_beside_checkpoints_stay(tmp_path):
+    (tmp_path / "checkpoints/.ipynb_checkpoints").mkdir(parents=True)
+    tiny.train(tmp_path, steps=5)
+    assert (tmp_path / "checkpoints/.ipynb_checkpoints").is_dir()
+    tiny.train(tmp_path, steps=5, resume=True)
 
 
 def test_clipping_limits_the_gradient_and_logs_it_before():
@@ -323,13 +377,14 @@ def test_fp16_scales_the_loss_and_skips_a_step_whose_gradients_overflow():
     net = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.ones_(net.weight)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    update = Update({"net": net}, optimizer, lambda m, b: (net(b).sum(), {}))
+    update = Update({"net": net}, optimizer, lambda m, b: (net(b).sum(), {"double": 2.0}))
     half = Setup(Plan(), Compute(torch.device("cpu"), torch.float16))
     stepper = Stepper([update], half)
     scale = stepper.scaler.get_scale()
     stepper(Moment(0, 0.0), [[torch.ones(1, 1)]])
     assert net.weight.item() == pytest.approx(0.9)  # the gradient of 1 was scaled and scaled back
-    stepper(Moment(1, 0.0), [[torch.full((1, 1), 1e38)]])
+    scalars = stepper(Moment(1, 0.0), [[torch.full((1, 1), 1e38)]])
+    assert scalars["gradient"] == 0  # it overflowed, which is nothing to stop for
     assert net.weight.item() == pytest.approx(0.9)
     assert stepper.scaler.get_scale() == scale / 2
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gentool.errors import did_you_mean
+from gentool.errors import OutputError, did_you_mean
 
 
 def expand(path: str | Path) -> Path:
@@ -66,6 +66,18 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file atomically, replacing one of that name.
+
+    Raises:
+        OutputError: it cannot be written; one line says why.
+    """
+    try:
+        write_atomic(path, data)
+    except OSError as e:
+        raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
 
 
 def numbered(path: Path) -> Iterator[Path]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from gentool.errors import OutputError
-from gentool.files import expand, write_atomic
+from gentool.files import expand, write_file
 
 
 @click.command(name="report")
@@ -28,8 +27,5 @@ def command(run: Path, output: Path | None) -> None:
     run = expand(run)
     page = report(run)
     path = expand(output) if output else run / "report.html"
-    try:
-        write_atomic(path, page.encode())
-    except OSError as e:
-        raise OutputError(f"-o {path}: cannot write: {e.strerror or e}") from e
+    write_file(path, page.encode())
     click.echo(path)

@@ -9,7 +9,7 @@ import click
 from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
 from gentool.cli.main import INTERRUPTED, OK, USER_ERROR
-from gentool.errors import DeviceError, GentoolError, PluginError, UsageError
+from gentool.errors import GentoolError, PluginError, UsageError
 from gentool.files import expand
 from gentool.options import Field, Options, with_defaults
 from gentool.training.plan import Plan
@@ -96,7 +96,7 @@ def _train(card: cards.Card, options: Options, flags: TrainFlags) -> int:
     except GentoolError as e:
         if not distributed.launched():
             raise
-        if distributed.is_first() or isinstance(e, DeviceError):  # the others fail alike
+        if distributed.is_first() or not distributed.agreed(e):
             click.echo(f"gentool: error: {' '.join(str(e).split())}", err=True)
         distributed.leave(USER_ERROR)
     if distributed.is_first():

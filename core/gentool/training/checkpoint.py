@@ -6,6 +6,7 @@ the one with the best score. Files appear whole or not at all, and nothing is ev
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,10 +56,12 @@ def save(
     folder = run / FOLDER
     try:
         folder.mkdir(exist_ok=True)
-        for leftover in (*folder.glob(".*"), *run.glob(".weights-*"), *run.glob(".best-*")):
-            leftover.unlink()  # of a kill in the middle of a write
     except OSError as e:
         raise OutputError(f"{folder}: cannot write: {e.strerror or e}") from e
+    # of a kill in the middle of a write
+    for leftover in (*folder.glob(".[0-9]*-*"), *run.glob(".weights-*"), *run.glob(".best-*")):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
     metadata = {"position": json.dumps(at.__dict__), "hyper": json.dumps(dict(hyper))}
     # copies: the format refuses tensors that share memory, as the weights of tied layers do
     tensors = {n: t.detach().cpu().clone(memory_format=_PLAIN) for n, t in state.items()}

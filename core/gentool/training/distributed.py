@@ -7,16 +7,19 @@ of torch.distributed is touched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import torch
 from torch import distributed
 
-from gentool.errors import DeviceError
+from gentool.errors import DeviceError, GentoolError, TrainingError
+
+_AGREED: list[GentoolError] = []
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ class Group:
         distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
         return votes[0].item() > 0, votes[1].item()
 
+    def share(self, failure: str | None) -> tuple[int, str] | None:
+        """The first process that failed to get ready, and why; None if all are ready.
+
+        All must ask at the same time.
+        """
+        if self.size == 1:
+            return None if failure is None else (0, failure)
+        failures: list[str | None] = [None] * self.size
+        distributed.all_gather_object(failures, failure)
+        return next(((i, f) for i, f in enumerate(failures) if f is not None), None)
+
     def mean(self, values: Sequence[float]) -> list[float]:
         """Means over the processes; all must ask at the same time, with as many values."""
         if self.size == 1:
@@ -65,13 +79,21 @@ def launched() -> bool:
     return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
 
 
+def agreed(error: Exception) -> bool:
+    """Whether every process raises this error, or one that tells of it."""
+    return any(error is known for known in _AGREED)
+
+
 def is_first() -> bool:
     """Whether this process is the one that writes and talks."""
     return int(os.environ.get("RANK", "0")) == 0 if launched() else True
 
 
-def join() -> Group:
+def join(device: str = "auto") -> Group:
     """Meet the other processes, if there are any.
+
+    Args:
+        device: what the training is to run on, ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         DeviceError: this machine has fewer devices than processes, or nobody answers.
@@ -80,7 +102,10 @@ def join() -> Group:
         return Group()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     group = Group(*(int(os.environ.get(name, "1")) for name in names))
-    if torch.cuda.is_available():
+    if group.size > 1 and ":" in device:
+        raise DeviceError(f"--device {device}: with several processes each takes one; say cuda")
+    on_gpus = torch.cuda.is_available() and device in ("auto", "cuda")
+    if on_gpus:
         if group.local_rank >= torch.cuda.device_count():
             raise DeviceError(
                 f"process {group.local_rank} of this machine has no device: there are "
@@ -88,7 +113,7 @@ def join() -> Group:
             )
         torch.cuda.set_device(group.local_rank)
     # small decisions, such as whether to stop, are taken on the CPU without waiting for the GPU
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
     try:
         distributed.init_process_group(backend)
     except (RuntimeError, ValueError) as e:
@@ -107,6 +132,25 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+@contextlib.contextmanager
+def all_or_none(group: Group) -> Iterator[None]:
+    """A process that fails in the body makes all fail, instead of letting the others wait.
+
+    Raises:
+        GentoolError: as the body did, or as it did in another process.
+    """
+    error: GentoolError | None = None
+    try:
+        yield
+    except GentoolError as e:
+        error = e
+    failed = group.share(None if error is None else str(error))
+    if failed is not None:
+        told = error or TrainingError(f"process {failed[0]}: {failed[1]}")
+        _AGREED.append(told)
+        raise told
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from gentool import plugins
-from gentool.errors import PluginError, TrainingError
+from gentool.errors import OutputError, PluginError, TrainingError
+from gentool.files import write_file
 from gentool.training.display import Display, Record
 from gentool.training.setup import Setup
 
@@ -46,7 +47,7 @@ class Log:
     def add(self, scalars: Mapping[str, Tensor | float], waited: float) -> None:
         """Take in a step's scalars and the seconds it waited for data."""
         for name, value in scalars.items():
-            tensor = torch.as_tensor(value)
+            tensor = torch.as_tensor(value).float()
             self._sums[name] = self._sums[name] + tensor if name in self._sums else tensor
             self._counts[name] = self._counts.get(name, 0) + 1
         self._steps += 1
@@ -110,7 +111,14 @@ class Log:
     def state(self) -> dict[str, Any]:
         """What was taken in since the last record, as JSON."""
         sums = {name: total.item() for name, total in self._sums.items()}
-        return {"sums": sums, "counts": dict(self._counts), "steps": self._steps}
+        elapsed = time.perf_counter() - self._since
+        return {
+            "sums": sums,
+            "counts": dict(self._counts),
+            "steps": self._steps,
+            "elapsed": elapsed,
+            "waited": self._waited,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what :meth:`state` gave, so that the next record averages the same steps."""
@@ -118,6 +126,13 @@ class Log:
         sums = state.get("sums", {})
         self._sums = {n: torch.tensor(total, device=device) for n, total in sums.items()}
         self._counts, self._steps = dict(state.get("counts", {})), state.get("steps", 0)
+        self._waited = state.get("waited", 0.0)
+        self._since = time.perf_counter() - state.get("elapsed", 0.0)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are steps that no record tells of."""
+        return self._steps > 0
 
     def pause(self, seconds: float) -> None:
         """Leave seconds that were no training out of the rates."""
@@ -128,17 +143,24 @@ class Log:
             self._writer.close()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with (self.run / FILE).open("a", encoding="utf-8") as f:
-            f.write(json.dumps(line) + "\n")
+        path = self.run / FILE
+        try:
+            with path.open("a", encoding="utf-8") as f:
+                f.write(json.dumps(line) + "\n")
+        except OSError as e:
+            raise OutputError(
+                f"{path}: cannot write: {e.strerror or e}; go on with --resume"
+            ) from e
 
 
 def cut(run: Path, steps: int) -> None:
     """Drop the lines of steps after that many: they are about to be done again."""
     path = run / FILE
     if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= steps]
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        if len(kept) < len(lines):
+            write_file(path, "".join(line + "\n" for line in kept).encode())
 
 
 def _step_of(line: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import threading
 import time
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from gentool import weights
 from gentool.errors import OutputError, TrainingError
-from gentool.files import write_atomic
+from gentool.files import write_file
 from gentool.progress import silent
 from gentool.training import checkpoint, log, state
 from gentool.training.average import Average
 from gentool.training.checkpoint import Position
 from gentool.training.data.feed import feeds
 from gentool.training.display import Display
+from gentool.training.distributed import all_or_none
 from gentool.training.profile import Profile
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
@@ -66,9 +68,11 @@ def fit(
         OutputError: a file cannot be written; the last checkpoint is intact.
     """
     display = display or Display()
-    loop = _Loop(trainer, setup, run, method, seed, hyper or {}, metadata or {}, display)
-    if begun:
-        begun()
+    with all_or_none(setup.group):
+        loop = _Loop(trainer, setup, run, method, seed, hyper or {}, metadata or {}, display)
+        if begun:
+            begun()
+    loop.prepare()
     return loop.go()
 
 
@@ -87,6 +91,7 @@ class _Loop:
         self.trainer, self.setup, self.plan = trainer, setup, setup.plan
         self.run, self.method, self.seed = run, method, seed
         self.metadata, self.display = metadata, display
+        self._refuse_early()
         self.feeds = feeds(trainer.datasets, setup, seed, display)
         self.steps = self._steps()
         self.hyper = self.plan.hyper() | {
@@ -100,12 +105,24 @@ class _Loop:
         self.at = self._begin()
         for feed in self.feeds:
             feed.number = self.at.steps * self.plan.accumulate
-        self.stepper = Stepper(trainer.updates, setup)
-        if self.at.scaler:
-            self.stepper.scaler.load_state_dict(self.at.scaler)
         self.log = log.Log(run, method, display, setup)
         self.log.load_state(self.at.log)
-        self.saved = -1
+        self.saved = self.at.steps or -1
+
+    def prepare(self) -> None:
+        """What processes do together, once each of them is ready."""
+        self.stepper = Stepper(self.trainer.updates, self.setup)
+        if self.at.scaler:
+            self.stepper.scaler.load_state_dict(self.at.scaler)
+
+    def _refuse_early(self) -> None:
+        """What can be told before anything is decoded."""
+        if self.plan.resume and not checkpoint.exists(self.run):
+            raise TrainingError(f"{self.run}: no checkpoint to resume from; leave out --resume")
+        if not self.plan.resume and checkpoint.exists(self.run):
+            raise TrainingError(
+                f"-o {self.run}: holds a training already; add --resume, or choose another folder"
+            )
 
     def _steps(self) -> int | None:
         """Steps in all; None if time alone decides."""
@@ -129,10 +146,8 @@ class _Loop:
                 log.cut(self.run, at.steps)
             self.display.note(f"resuming after step {at.steps}")
             return at
-        if checkpoint.exists(self.run):
-            raise TrainingError(
-                f"-o {self.run}: holds a training already; add --resume, or choose another folder"
-            )
+        if not self.setup.group.first:
+            return Position()
         try:
             self.run.mkdir(parents=True, exist_ok=True)
             (self.run / log.FILE).unlink(missing_ok=True)  # of one that had no checkpoint yet
@@ -146,12 +161,14 @@ class _Loop:
         self.started = time.perf_counter() - self.at.seconds
         self.display.begin(self.at.steps, self.steps)
         try:
-            with _interruptible(self.setup.group.size > 1) as interrupted, _written(self.run):
+            with _interruptible(self.setup.group.size > 1, self.display.note) as interrupted:
                 while True:
                     stop, share = self.setup.group.agree(interrupted.is_set(), self._share())
                     if stop or share >= 1:
                         break
                     self._step(share, profile)
+                if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
+                    self._record(Moment(self.at.steps, share))
                 if self.saved != self.at.steps:
                     self.log.check(self.at.steps)
                     self._save()
@@ -187,8 +204,7 @@ class _Loop:
         if self.setup.device.type == "cpu" or self._due(self.plan.log_every):
             self.log.check(self.at.steps)  # waits for a GPU, so not at every step there
         if self._due(self.plan.log_every):
-            samples = self.plan.batch_size * self.plan.accumulate * self.setup.group.size
-            self.log.write(self.at.steps, self._epoch(), self.stepper.rate(moment), samples)
+            self._record(moment)
         paused = time.perf_counter()
         if self._due(self.plan.preview_every):
             self._preview()
@@ -199,6 +215,10 @@ class _Loop:
         done = self._share()
         left = self.at.seconds / done * (1 - done) if done else 0.0
         self.display.step(self.at.steps, done, left)
+
+    def _record(self, moment: Moment) -> None:
+        samples = self.plan.batch_size * self.plan.accumulate * self.setup.group.size
+        self.log.write(self.at.steps, self._epoch(), self.stepper.rate(moment), samples)
 
     def _due(self, every: int) -> bool:
         return bool(every) and self.at.steps % every == 0
@@ -227,12 +247,15 @@ class _Loop:
         if not self.setup.group.first:
             return
         folder = self.run / "previews"
-        folder.mkdir(exist_ok=True)
         with self._shown():
             artifacts = self.trainer.preview()
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as e:
+            raise OutputError(f"{folder}: cannot make the folder: {e.strerror}") from e
         for i, artifact in enumerate(artifacts):
             name = f"{self.at.steps:07}-{i}" if i else f"{self.at.steps:07}"
-            write_atomic(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
+            write_file(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
 
     def _save(self) -> None:
         """Validate, then write checkpoint and weights; one process does."""
@@ -240,17 +263,15 @@ class _Loop:
         if not self.setup.group.first:
             return
         with self._shown():
-            figures = self.trainer.validate()
+            figures = {name: float(value) for name, value in self.trainer.validate().items()}
             if figures:
                 self.log.validation(self.at.steps, figures)
                 score = next(iter(figures.values()))
-                if self.at.best is None or score < self.at.best:
+                if math.isfinite(score) and (self.at.best is None or score < self.at.best):
                     self.at.best, self.at.best_step = score, self.at.steps
         self.at.log = self.log.state()
         if self.stepper.scaler.is_enabled():
             self.at.scaler = self.stepper.scaler.state_dict()
-        kept = state.collect(self.trainer, self.average)
-        checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
         names = ["weights"] + ["best"] * (self.at.best_step == self.at.steps)
         done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
         recipe = self.hyper | done
@@ -263,6 +284,9 @@ class _Loop:
                     recipe=json.dumps(recipe, sort_keys=True),
                     **self.metadata,
                 )
+        # last, because it is what says that the rest is there
+        kept = state.collect(self.trainer, self.average)
+        checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
 
 
 def _fingerprint(samples: Any) -> str:
@@ -271,18 +295,7 @@ def _fingerprint(samples: Any) -> str:
 
 
 @contextlib.contextmanager
-def _written(run: Path) -> Iterator[None]:
-    """Make one line of a log or preview that cannot be written."""
-    try:
-        yield
-    except OSError as e:
-        raise OutputError(
-            f"{e.filename or run}: cannot write: {e.strerror or e}; go on with --resume"
-        ) from e
-
-
-@contextlib.contextmanager
-def _interruptible(patient: bool) -> Iterator[threading.Event]:
+def _interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threading.Event]:
     """Ctrl-C, or a scheduler's SIGTERM, sets the event, so that the step is finished.
 
     A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
@@ -299,6 +312,8 @@ def _interruptible(patient: bool) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
     def first(*_: object) -> None:
+        if not event.is_set():
+            note("finishing this step, then saving")
         event.set()
         if not patient:
             restore()

@@ -12,8 +12,14 @@ from gentool.options import Field, Options
 DataList = Annotated[
     list[str],
     # recipes and provenance keep names, never folders
-    pydantic.PlainSerializer(lambda paths: [Path(path).name for path in paths], list[str]),
+    pydantic.PlainSerializer(lambda paths: [_name(path) for path in paths], list[str]),
 ]
+
+
+def _name(path: str) -> str:
+    """``b.tar:train/`` of ``a/b.tar:train/``."""
+    before, colon, prefix = path.rpartition(":") if not Path(path).exists() else (path, "", "")
+    return Path(before or path).resolve().name + colon + (prefix if before else "")
 
 
 class Plan(Options):

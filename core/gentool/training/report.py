@@ -30,7 +30,8 @@ def report(run: Path) -> str:
     records, validations = _read(run)
     sessions = _sessions(run)
     last = sessions[-1] if sessions else {}
-    curves = [_curve(name, points) for name, points in _series(records, validations).items()]
+    series = _series(records, validations)
+    curves = [_curve(name, points) for name, points in series.items() if points]
     template = resources.files("gentool.training").joinpath("report.html").read_text("utf-8")
     return Template(template).substitute(
         title=html.escape(f"{last.get('method', 'training')}: {run.name}"),
@@ -49,7 +50,7 @@ def report(run: Path) -> str:
 
 def _read(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     try:
-        text = (run / log.FILE).read_text(encoding="utf-8")
+        text = (run / log.FILE).read_text(encoding="utf-8", errors="replace")
     except OSError as e:
         raise TrainingError(f"{run}: holds no training (no {log.FILE})") from e
     lines = []
@@ -60,7 +61,8 @@ def _read(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             continue
     if not lines:
         raise TrainingError(f"{run}: nothing was logged yet; see --log-every")
-    return [d for d in lines if "terms" in d], [d for d in lines if "validation" in d]
+    found = [line for line in lines if isinstance(line, dict)]
+    return [d for d in found if "terms" in d], [d for d in found if "validation" in d]
 
 
 def _sessions(run: Path) -> list[dict[str, Any]]:

@@ -15,11 +15,11 @@ import torch
 
 from gentool import __version__, weights
 from gentool.compute import Compute, choose, describe
-from gentool.errors import OutputError, UsageError
-from gentool.files import expand, write_atomic
+from gentool.errors import UsageError
+from gentool.files import expand, write_file
 from gentool.options import Options
 from gentool.training.display import Display
-from gentool.training.distributed import Group, join
+from gentool.training.distributed import Group, all_or_none, join
 from gentool.training.loop import fit
 from gentool.training.plan import Plan
 from gentool.training.seeds import derive, seed_everything
@@ -69,12 +69,17 @@ def train(
     if plan.resume and start:
         raise UsageError("--resume goes on from the run's own networks; leave out --weights")
     display, run = display or Display(), expand(run)
-    group = join()
-    setup = Setup(plan, _compute(group, device, precision, threads), group, display.note)
-    seed_everything(derive(seed, "networks"))  # the same in every process
-    trainer = build(options, setup)
-    if start:
-        _begin_from(trainer, start, method)
+    group = join(device)
+    compute = _compute(group, device, precision, threads)
+    torch.backends.cudnn.benchmark = (
+        True  # batches have one size, so the quickest can be looked for
+    )
+    setup = Setup(plan, compute, group, display.note)
+    with all_or_none(group):
+        seed_everything(derive(seed, "networks"))  # the same in every process
+        trainer = build(options, setup)
+        if start:
+            _begin_from(trainer, start, method)
     chosen = options.model_dump(mode="json") if options else {}
     hyper = {f"{method}: {name}": value for name, value in chosen.items()}
     facts: dict[str, Any] = {
@@ -159,9 +164,6 @@ def _remember(run: Path, facts: Mapping[str, Any]) -> Callable[[], None]:
         if not facts["plan"].get("resume"):
             sessions = []
         sessions.append({"begun": begun, "command": sys.argv[1:], **facts})
-        try:
-            write_atomic(path, json.dumps({"sessions": sessions}, indent=2).encode())
-        except OSError as e:
-            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+        write_file(path, json.dumps({"sessions": sessions}, indent=2).encode())
 
     return write

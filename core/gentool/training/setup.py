@@ -41,7 +41,9 @@ class Setup:
 
     def place(self, net: Net) -> Net:
         """Move a network to the device, in the memory layout asked for."""
-        layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
+        flat = all(parameter.dim() < 5 for parameter in net.parameters())
+        wanted = self.plan.channels_last and flat  # the layout is one of four dimensions
+        layout = torch.channels_last if wanted else torch.contiguous_format
         moved: Any = net  # the stubs of Module.to lack memory_format
         moved.to(device=self.device, memory_format=layout)
         return net

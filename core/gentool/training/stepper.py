@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gentool.errors import TrainingError
 from gentool.training.setup import Setup
 from gentool.training.update import Loss, Moment, Update
 
@@ -33,10 +34,16 @@ class Stepper:
     Args:
         updates: the trainer's.
         setup: how to compute.
+
+    Raises:
+        TrainingError: several updates have no names of their own.
     """
 
     def __init__(self, updates: Sequence[Update], setup: Setup) -> None:
         self.updates, self.plan = updates, setup.plan
+        names = [update.name for update in updates]
+        if len(names) > 1 and (not all(names) or len(set(names)) < len(names)):
+            raise TrainingError(f"several updates need a name each, but they have {names}")
         self.scaler = torch.amp.GradScaler(
             setup.device.type, enabled=setup.compute.dtype == torch.float16
         )
@@ -61,13 +68,13 @@ class Stepper:
         """
         scalars: dict[str, Tensor] = {}
         rate = self.rate(moment)
-        for number, update in enumerate(self.updates):
-            if moment.step % update.every == 0:
-                self._freeze_others(number)
-                prefix = f"{update.name} " if len(self.updates) > 1 else ""
-                for name, value in self._update(number, rate, moment, batches).items():
-                    scalars[name if name not in ("loss", "gradient") else prefix + name] = value
-        if self.scaler.is_enabled():
+        due = [i for i, update in enumerate(self.updates) if moment.step % update.every == 0]
+        for number in due:
+            self._freeze_others(number)
+            found = self._update(number, rate, moment, batches)
+            prefix = f"{self.updates[number].name} " if len(self.updates) > 1 else ""
+            scalars |= {prefix + name: value for name, value in found.items()}
+        if due and self.scaler.is_enabled():
             self.scaler.update()
         return scalars
 
@@ -83,16 +90,26 @@ class Stepper:
             last = i == len(batches) - 1
             with contextlib.nullcontext() if last else _alone(computation):
                 total, terms = computation(moment, several)
+                if {"loss", "gradient"} & terms.keys():
+                    raise TrainingError("'loss' and 'gradient' are the engine's; rename the term")
                 self.scaler.scale(total / len(batches)).backward()
             for name, value in {"loss": total, **terms}.items():
-                mean = value.detach() / len(batches)
+                mean = torch.as_tensor(value).detach() / len(batches)
                 scalars[name] = scalars[name] + mean if name in scalars else mean
         self.scaler.unscale_(update.optimizer)
-        scalars["gradient"] = nn.utils.clip_grad_norm_(
-            self._parameters[number], self.plan.clip or math.inf
-        )
+        scalars["gradient"] = self._clip(self._parameters[number])
         self.scaler.step(update.optimizer)
         return scalars
+
+    def _clip(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """The norm of the gradients before they are clipped."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.plan.clip:
+            nn.utils.clip_grads_with_norm_(parameters, self.plan.clip, norm)
+        if self.scaler.is_enabled():  # fp16 overflows now and then, and the step is skipped
+            norm = norm.nan_to_num(nan=0.0, posinf=0.0)
+        return norm
 
     def _freeze_others(self, number: int) -> None:
         if len(self.updates) > 1:

@@ -40,7 +40,7 @@ class Update:
         optimizer: of their parameters; its learning rates are the highest of the schedule.
         loss: what is minimised.
         every: do this update only in every so many steps.
-        name: in the log, where there are several updates.
+        name: before its terms in the log; needed where there are several updates.
     """
 
     networks: Mapping[str, nn.Module]

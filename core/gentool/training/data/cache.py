@@ -11,21 +11,24 @@ from torch import Tensor
 
 from gentool.errors import TrainingError
 from gentool.progress import Progress
-from gentool.training.data.pictures import Pictures
+from gentool.training.data.pictures import Pictures, explain
 
 SHARE = 0.4  # of free memory that a cache may take
 SAMPLED = 500  # pictures whose sizes tell how large the whole set is
 
 
-def keep_decoded(pictures: Pictures, device: torch.device, where: str, progress: Progress) -> bool:
+def keep_decoded(
+    pictures: Pictures, device: torch.device, where: str, progress: Progress, sharing: int = 1
+) -> bool:
     """Decode a set once and keep it as bytes, if asked to or if it fits.
 
     Args:
-        pictures: the set; those that cannot be decoded are noted in its ``bad``.
+        pictures: the set.
         device: of the training.
         where: ``none``, ``ram``, ``device``, or ``auto``: on the device if it fits there, else in
             memory if it fits there, else nowhere.
-        progress: shows how far it is.
+        progress: shows how far it is, and which pictures are damaged.
+        sharing: processes on this machine that do the same.
 
     Returns:
         Whether the pictures are kept now.
@@ -35,26 +38,26 @@ def keep_decoded(pictures: Pictures, device: torch.device, where: str, progress:
     """
     if where == "none":
         return False
-    size = estimate(pictures)
     if where == "auto":
-        if device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]:
-            where = "device"
-        elif size < SHARE * _free_memory():
-            where = "ram"
-        else:
+        size = estimate(pictures)
+        if size > SHARE * _free_memory() / sharing:  # a device's copy is made here first
             return False
+        on_device = device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]
+        where = "device" if on_device else "ram"
+    reasons: dict[str, str] = {}
 
     def decode(index: int) -> Tensor | None:
         try:
             return pictures.pixels(index)
         except Exception as e:  # decoders raise nearly anything on damaged files
-            reason = " ".join(str(e).split()) or type(e).__name__
-            pictures.bad[pictures.name(index)] = reason
+            reasons[pictures.name(index)] = explain(e)
             return None
 
     decoded = _all(decode, len(pictures), progress)
-    if all(picture is None for picture in decoded):
-        name, reason = next(iter(pictures.bad.items()))
+    for number, (name, reason) in enumerate(sorted(reasons.items()), 1):
+        progress.note(f"skipped {name}: {reason} ({number} bad so far)")
+    if reasons and all(picture is None for picture in decoded):
+        name, reason = next(iter(reasons.items()))
         raise TrainingError(f"none of {len(pictures)} pictures can be read: {name}: {reason}")
     pictures.keep(decoded, device if where == "device" else torch.device("cpu"))
     return True
@@ -63,10 +66,20 @@ def keep_decoded(pictures: Pictures, device: torch.device, where: str, progress:
 def _all(
     decode: Callable[[int], Tensor | None], count: int, progress: Progress
 ) -> list[Tensor | None]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
+    pool = ThreadPoolExecutor(cores())  # Pillow decodes without Python's lock
+    try:
         chunks = [range(i, min(i + 64, count)) for i in range(0, count, 64)]
         waiting = [pool.submit(lambda c: [decode(i) for i in c], chunk) for chunk in chunks]
         return [p for w in progress.track(waiting, "decoding pictures") for p in w.result()]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def estimate(pictures: Pictures) -> int:

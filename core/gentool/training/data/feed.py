@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gentool.errors import GentoolError, TrainingError
 from gentool.progress import Progress, silent
-from gentool.training.data.cache import keep_decoded
+from gentool.training.data.cache import cores, keep_decoded
 from gentool.training.data.order import Order
 from gentool.training.data.pictures import Batch, Draw, Pictures
 from gentool.training.seeds import derive, seed_everything
@@ -107,7 +107,7 @@ class Feed:
             if self._stream is None:
                 self._stream = self._start()
             try:
-                return next(self._stream)
+                batch = next(self._stream)
             except (RuntimeError, OSError, EOFError) as e:
                 self._stream = None
                 if str(e).startswith("Caught"):  # the data set's own, raised in a worker
@@ -119,6 +119,9 @@ class Feed:
                         "often memory runs out: try fewer --workers, or --workers 0"
                     ) from e
                 self.note("a process that prepares the pictures died; starting it again")
+            else:
+                self._restarts = 0
+                return batch
 
     def _start(self) -> Iterator[Any]:
         def draws(number: int) -> Iterator[Draw]:
@@ -171,6 +174,8 @@ def to_device(batch: Any, device: torch.device, layout: torch.memory_format) -> 
         return batch.to(device, layout)
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(to_device(item, device, layout) for item in batch))
     if isinstance(batch, list | tuple):
         return type(batch)(to_device(item, device, layout) for item in batch)
     if isinstance(batch, dict):
@@ -188,13 +193,13 @@ def feeds(
     """
     plan, found = setup.plan, []
     for number, samples in enumerate(datasets):
-        if isinstance(samples, Pictures):
-            keep_decoded(samples, setup.device, plan.cache, progress)
-            for name, reason in samples.bad.items():
-                progress.note(f"skipped {name}: {reason}")
         order = Order(
             len(samples), plan.batch_size, plan.accumulate, setup.group, derive(seed, number)
         )
+        if isinstance(samples, Pictures):
+            keep_decoded(
+                samples, setup.device, plan.cache, progress, max(1, setup.group.local_size)
+            )
         workers = plan.workers
         if workers is None:
             workers = _workers(samples, setup, len(datasets))
@@ -207,5 +212,5 @@ def _workers(samples: Pictures | Samples, setup: Setup, datasets: int) -> int:
     """As many processes as leave the networks a core; none where nothing needs decoding."""
     if not isinstance(samples, Pictures) or samples.ready:
         return 0
-    cores = (os.cpu_count() or 1) // max(1, setup.group.local_size) // datasets
-    return max(1, min(8, cores - (setup.device.type == "cpu")))
+    mine = cores() // max(1, setup.group.local_size) // datasets
+    return max(1, min(8, mine - (setup.device.type == "cpu")))

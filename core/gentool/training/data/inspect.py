@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from gentool.artifacts import Grid
 from gentool.progress import Progress
-from gentool.training.data.pictures import Pictures, held_out
+from gentool.training.data.cache import cores
+from gentool.training.data.pictures import Pictures, explain, held_out
 from gentool.training.data.transforms import v2
 
 
@@ -75,9 +75,10 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
                 image.load()
                 return facts
         except Exception as e:  # decoders raise nearly anything on damaged files
-            return " ".join(str(e).split()) or type(e).__name__
+            return explain(e)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(cores())
+    try:
         looks = pool.map(look, range(count))
         for index in progress.track(range(count), "reading pictures"):
             facts = next(looks)
@@ -88,6 +89,8 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
             found.modes[facts[1]] += 1
             found.widths.append(facts[2])
             found.heights.append(facts[3])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return pictures, found
 
 

@@ -24,6 +24,7 @@ from gentool.training.data.sources import Source, find
 from gentool.training.seeds import derive
 from gentool.training.setup import Setup
 
+PATIENCE = 100  # damaged pictures in a row before a set is given up
 Split = Literal["training", "held-out", "all"]
 Transform = Callable[[Tensor], Tensor]
 Rows = NDArray[np.uint8]  # a picture as Pillow gives it, (H,W,3)
@@ -78,8 +79,8 @@ class Pictures:
 
     Labels are the first folder of a name, or the first after the prefix of
     ``ARCHIVE:PREFIX``; a set that has pictures outside of folders has no labels. Encoded files
-    stay where they are and are decoded when asked for, unless :meth:`keep` was called. One that
-    cannot be decoded is left out of its batch and noted in :attr:`bad`.
+    stay where they are and are decoded when asked for, unless :meth:`keep` was called. In place of
+    one that cannot be decoded stands the next that can.
 
     Args:
         paths: what ``--data`` takes.
@@ -117,7 +118,6 @@ class Pictures:
         if not self._places:
             kind = "held-out pictures" if split == "held-out" else "pictures"
             raise TrainingError(f"--data {self.where}: no {kind} in it")
-        self.bad: dict[str, str] = {}
         self.classes, self.labels = _labels([self._folder(i) for i in range(len(self))])
         self._kept: Kept | None = None
 
@@ -158,13 +158,8 @@ class Pictures:
             return np.array(to_srgb(upright(image))[0])
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
-        """Answer from decoded pictures from now on; without those that are None."""
-        good = [i for i, picture in enumerate(decoded) if picture is not None]
-        self._places = [self._places[i] for i in good]
-        self.labels = self.labels[torch.tensor(good)]
-        found = [picture for picture in decoded if picture is not None]
-        decoded.clear()
-        self._kept = Kept(found, device)
+        """Answer from decoded pictures from now on; None stands for one that is damaged."""
+        self._kept = Kept(decoded, device)
 
     @property
     def ready(self) -> bool:
@@ -186,15 +181,16 @@ class Pictures:
         """A batch of bytes, transformed and mirrored; and which pictures were bad, and why.
 
         Raises:
-            TrainingError: none of the batch can be read, or sizes differ without a transform.
+            TrainingError: too many in a row are damaged, or sizes differ without a transform.
         """
         kept = self._kept
         if kept is not None and kept.uniform and self.transform is None:
-            indices, bad = list(draw.indices), dict[str, str]()
+            indices, bad = [kept.sound(i) for i in draw.indices], dict[str, str]()
             pictures = kept.take(indices)
             if self.flip:
-                chosen = torch.tensor([_mirrored(draw, i) for i in indices], device=pictures.device)
-                pictures = torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+                chosen = torch.tensor([_mirrored(draw, i) for i in indices])
+                chosen = chosen.to(pictures.device, non_blocking=True)[:, None, None, None]
+                pictures = torch.where(chosen, pictures.flip(-1), pictures)
         else:
             indices, rows, bad = self._read(draw)
             pictures = self._stack(rows, indices)
@@ -208,24 +204,28 @@ class Pictures:
 
     def _read(self, draw: Draw) -> tuple[list[int], list[Rows | Tensor], dict[str, str]]:
         """Pictures as rows of pixels, (H,W,3), in NumPy, which is quick for small ones."""
-        indices, found, bad = [], list[Rows | Tensor](), {}
+        indices, found, bad = [], list[Rows | Tensor](), dict[str, str]()
         with torch.random.fork_rng(devices=[], enabled=self.transform is not None):
-            for index in draw.indices:
-                try:
-                    rows = self._rows(index, draw.seed)
-                except GentoolError:
-                    raise
-                except Exception as e:  # decoders raise nearly anything on damaged files
-                    bad[self.name(index)] = " ".join(str(e).split()) or type(e).__name__
-                    continue
+            for wanted in draw.indices:
+                index, rows = self._sound(wanted, draw.seed, bad)
                 if self.flip and _mirrored(draw, index):
                     rows = rows[:, ::-1] if isinstance(rows, np.ndarray) else rows.flip(1)
                 indices.append(index)
                 found.append(rows)
-        if not found:
-            name, reason = next(iter(bad.items()))
-            raise TrainingError(f"none of a batch's pictures can be read: {name}: {reason}")
         return indices, found, bad
+
+    def _sound(self, wanted: int, seed: int, bad: dict[str, str]) -> tuple[int, Rows | Tensor]:
+        """A picture, or the next one that is not damaged: batches keep their size."""
+        for index in range(wanted, wanted + min(len(self), PATIENCE)):
+            at = index % len(self)
+            try:
+                return at, self._rows(at, seed)
+            except GentoolError:
+                raise
+            except Exception as e:  # decoders raise nearly anything on damaged files
+                bad[self.name(at)] = explain(e)
+        name, reason = next(iter(bad.items()))
+        raise TrainingError(f"{len(bad)} pictures in a row cannot be read: {name}: {reason}")
 
     def _rows(self, index: int, seed: int) -> Rows | Tensor:
         if self.transform is None and self._kept is None:
@@ -251,6 +251,13 @@ class Pictures:
         else:
             stacked = torch.stack([torch.as_tensor(rows) for rows in found])
         return stacked.permute(0, 3, 1, 2)
+
+
+def explain(error: Exception) -> str:
+    """Why a picture cannot be used, in a few words that are the same every time."""
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return "not a picture that Pillow can read"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _mirrored(draw: Draw, index: int) -> bool:

@@ -14,12 +14,18 @@ from typing import Protocol
 
 import torch
 
-from gentool.errors import TrainingError
+from gentool.errors import TrainingError, did_you_mean
 from gentool.files import expand, similar
 from gentool.images import SUFFIXES
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".zip")
-_DAMAGED = (OSError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+_DAMAGED = (
+    *(OSError, EOFError, UnicodeError),
+    *(tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error),
+)
+
+
+Span = tuple[int, int]  # where a file begins, and its size
 
 
 class Source(Protocol):
@@ -49,20 +55,25 @@ def find(text: str | Path) -> Source:
         TrainingError: there is no such thing, or it cannot be read.
     """
     path, prefix = expand(text), ""
-    if not path.exists() and ":" in str(text):
-        before, _, prefix = str(text).rpartition(":")
-        path = expand(before)
     try:
+        if not path.exists() and ":" in str(text):
+            before, _, prefix = str(text).rpartition(":")
+            path, prefix = expand(before), _clean(prefix)
         if path.is_dir() and not prefix:
             return Folder(path)
         if path.is_file() and path.name.lower().endswith(ARCHIVES):
-            found = _archive(path, prefix)
+            found = _archive(path, prefix.rstrip("/") + "/" if prefix else "")
             if prefix and not found.names:
-                raise TrainingError(f"--data {text}: nothing in {path} begins with '{prefix}'")
+                parts = sorted({name.partition("/")[0] for name in _archive(path, "").names})
+                raise TrainingError(
+                    f"--data {text}: no pictures in that part of {path}"
+                    f"{did_you_mean(prefix, parts)} (it has {', '.join(parts[:8])})"
+                )
             return found
+        there = path.exists()
     except _DAMAGED as e:
         raise TrainingError(f"--data {path}: cannot read it: {e}") from e
-    if not path.exists():
+    if not there:
         raise TrainingError(f"--data {text}: no such folder or archive{similar(path)}")
     if path.is_dir():
         raise TrainingError(f"--data {text}: a part of a folder is given by its own path")
@@ -87,8 +98,24 @@ def _is_picture(name: str, prefix: str = "") -> bool:
     )
 
 
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Folders and the files in each; a link that leads back into them is not followed twice."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=fail):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield folder, names
+
+
 class Folder:
-    """Every picture below a folder."""
+    """Every picture below a folder, linked folders included."""
 
     prefix = ""
 
@@ -96,7 +123,7 @@ class Folder:
         self.root = root
         self.names = sorted(
             Path(folder, name).relative_to(root).as_posix()
-            for folder, _, names in os.walk(root)
+            for folder, names in _walk(root)
             for name in names
             if _is_picture(name)
         )
@@ -110,11 +137,11 @@ class Tar:
 
     def __init__(self, path: Path, prefix: str) -> None:
         self.path, self.prefix = path, prefix
-        self.names, self._spans = [], []
+        spans: dict[str, Span] = {}
         with tarfile.open(path, "r:") as archive:
-            for member in _members(archive, prefix):
-                self.names.append(_clean(member.name))
-                self._spans.append((member.offset_data, member.size))
+            for name, member in _members(archive, prefix, spans):
+                spans[name] = (member.offset_data, member.size)
+        self.names, self._spans = list(spans), list(spans.values())
 
     def read(self, number: int) -> bytes:
         offset, size = self._spans[number]
@@ -131,15 +158,14 @@ class CompressedTar:
 
     def __init__(self, path: Path, prefix: str) -> None:
         self.prefix = prefix
-        self.names, self._spans = [], []
-        content = bytearray()
+        content, spans = bytearray(), dict[str, Span]()
         with tarfile.open(path, "r|*") as archive:
-            for member in _members(archive, prefix):
+            for name, member in _members(archive, prefix, spans):
                 file = archive.extractfile(member)
-                if file is not None:
-                    self.names.append(_clean(member.name))
-                    self._spans.append((len(content), member.size))
-                    content += file.read()
+                assert file is not None, "a regular file has content"
+                spans[name] = (len(content), member.size)
+                content += file.read()
+        self.names, self._spans = list(spans), list(spans.values())
         self._content = torch.frombuffer(content or bytearray(1), dtype=torch.uint8)
 
     def read(self, number: int) -> bytes:
@@ -153,7 +179,9 @@ class Zip:
     def __init__(self, path: Path, prefix: str) -> None:
         self.path, self.prefix = path, prefix
         with zipfile.ZipFile(path) as archive:
-            self.names = sorted(n for n in archive.namelist() if _is_picture(n, prefix))
+            members = {_clean(name): name for name in archive.namelist() if name[-1:] != "/"}
+        self.names = sorted(name for name in members if _is_picture(name, prefix))
+        self._members = [members[name] for name in self.names]
         self._opened: dict[tuple[int, int], zipfile.ZipFile] = {}
 
     def read(self, number: int) -> bytes:
@@ -161,7 +189,7 @@ class Zip:
         if place not in self._opened:
             self._opened[place] = zipfile.ZipFile(self.path)
         try:
-            return self._opened[place].read(self.names[number])
+            return self._opened[place].read(self._members[number])
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as e:
             raise OSError(str(e)) from e
 
@@ -169,12 +197,20 @@ class Zip:
         return {**self.__dict__, "_opened": {}}
 
 
-def _members(archive: tarfile.TarFile, prefix: str) -> Iterator[tarfile.TarInfo]:
+def _members(
+    archive: tarfile.TarFile, prefix: str, spans: dict[str, Span]
+) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Pictures of an archive; a hard link gets the span of what it names without further ado."""
     for member in archive:
-        if member.isfile() and _is_picture(_clean(member.name), prefix):
-            yield member
+        name, target = _clean(member.name), _clean(member.linkname)
+        if not _is_picture(name, prefix):
+            continue
+        if member.isfile():
+            yield name, member
+        elif member.islnk() and target in spans:
+            spans[name] = spans[target]
 
 
 def _clean(name: str) -> str:
-    """``./a/b.png``, as ``tar -c .`` writes it, is ``a/b.png``."""
-    return name.removeprefix("./")
+    """A name without ``./``, ``..`` and leading slashes, which are no folders of classes."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))

@@ -62,8 +62,6 @@ class AdaINTrainer(Trainer):
         """The weighted sum of all terms; the first steps only learn to reproduce the content."""
         o = self.options
         content, style = photos.pictures, paintings.pictures
-        count = min(len(content), len(style))  # a damaged picture may be missing
-        content, style = content[:count], style[:count]
         reproducing = moment.step < o.reproduce_steps
         style = content if reproducing else torch.cat([style[:-1], content[-1:]])
         terms = self.terms(content, style.contiguous(memory_format=torch.channels_last))
@@ -94,7 +92,8 @@ class AdaINTrainer(Trainer):
 
     def preview(self) -> list[Grid]:
         """Content, style and result, a row each, of the same pictures every time."""
-        content, style = (pictures.sample(PREVIEWS, self.setup) for pictures in self.datasets)
+        count = min(PREVIEWS, *map(len, self.datasets))
+        content, style = (pictures.sample(count, self.setup) for pictures in self.datasets)
         with self.setup.autocast():
             result = self.model(content, style).float().clamp(0, 1)
         return [Grid([*content, *style, *result], columns=len(content))]
