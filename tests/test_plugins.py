@@ -90,7 +90,7 @@ def test_another_core_version_is_refused_before_anything_is_imported(site):
     row = rows(site)["old"][0]
     assert row["status"] == "incompatible"
     assert "gentool-core<0.1" in row["cause"]
-    assert "pip install --upgrade" in row["fix"]
+    assert "gentool uninstall gentool-old" in row["fix"]
     assert not (site.folder / "imported").exists()
     assert site.gentool("run", "old").returncode == 2
 
@@ -190,4 +190,4 @@ def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
     assert done.returncode == 0, done.stderr
     (row,) = (r for r in json.loads(done.stdout) if r["name"] == "lean")
     assert row["status"] == "ok"
-    assert "pip install 'gentool-lean[train]'" in row["cause"]
+    assert "gentool install 'gentool-lean[train]'" in row["cause"]
