@@ -1,8 +1,13 @@
 """The smallest real model and trainer: a line fitted to points."""
 
+import time
+
 import torch
 
-from gentool.training import load_optimizer_state, optimizer_state
+from gentool import Trainer
+from gentool.artifacts import Grid
+from gentool.compute import choose
+from gentool.training import Plan, Setup, Update, fit
 
 
 class TinyModel(torch.nn.Module):
@@ -24,42 +29,42 @@ class TinyModel(torch.nn.Module):
         return {"line": self.line}
 
 
-class TinyTrainer:
-    """Fits y = 3 x - 1; noise drawn in the step shows whether random state is resumed."""
+class TinyTrainer(Trainer):
+    """Fits y = 3 x - 1; noise drawn in the loss shows whether random state is resumed."""
 
-    def __init__(self, poison=None):
+    def __init__(self, options=None, setup=None, poison=None, pause=0.0, scores=None):
         torch.manual_seed(0)
         self.model = TinyModel()
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
-        self.poison = poison  # the step at which the loss becomes nan
+        self.datasets = (list(torch.rand(100, 1, generator=torch.Generator().manual_seed(1))),)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
+        self.updates = (Update(self.model.networks, optimizer, self.loss),)
+        self.poison, self.pause = poison, pause  # the step at which the loss becomes nan
+        self.scores = scores  # what validate() gives, one after the other
         self.seen = []
+        self.samples = []
 
-    def batches(self, seed, start):
-        step = start
-        while True:
-            generator = torch.Generator().manual_seed(seed + step)
-            yield step, torch.rand(16, 1, generator=generator)
-            step += 1
-
-    def step(self, batch, progress):
-        step, x = batch
-        self.seen.append(step)
+    def loss(self, moment, x):
+        time.sleep(self.pause)
+        self.seen.append(moment.step)
+        self.samples += x.flatten().tolist()
         target = 3 * x - 1 + 0.01 * torch.randn_like(x)
-        loss = (self.model.line(x) - target).square().mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return {"loss": float("nan") if step == self.poison else loss.item()}
+        error = (self.model.line(x) - target).square().mean()
+        return (error * float("nan") if moment.step == self.poison else error), {"error": error}
 
     def preview(self):
-        from gentool.artifacts import Grid
-
         return [Grid([torch.rand(3, 8, 8)])]
 
-    def state(self):
-        return dict(self.model.state_dict()) | optimizer_state(self.optimizer)
+    def validate(self):
+        return {"score": self.scores.pop(0)} if self.scores else {}
 
-    def load_state(self, state):
-        own = {n: t for n, t in state.items() if n.startswith("line.")}
-        self.model.load_state_dict(own)
-        load_optimizer_state(self.optimizer, state)
+    def state(self):
+        return {"seen": torch.tensor(len(self.seen))}
+
+
+def train(run, trainer=None, display=None, hyper=None, **plan):
+    """Train into a folder; the trainer, and whether all was done."""
+    trainer = trainer or TinyTrainer()
+    defaults = {"batch_size": 16, "checkpoint_every": 5, "log_every": 1, "preview_every": 0}
+    setup = Setup(Plan(**(defaults | plan)), choose("cpu", "fp32"))
+    done = fit(trainer, setup, run, "tiny", hyper=hyper or {"rate": 0.1}, display=display)
+    return trainer, done

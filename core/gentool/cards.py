@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gentool.errors import PluginError, UsageError, did_you_mean
@@ -73,10 +74,17 @@ class Action:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """How a method is trained: references to its options model and to its Trainer class."""
+    """How a method is trained.
+
+    Attributes:
+        options: reference to the options model of its training.
+        trainer: reference to its :class:`gentool.Trainer`.
+        defaults: of the engine's own flags, the recipe: ``{"steps": 20_000, "batch_size": 8}``.
+    """
 
     options: str
     trainer: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

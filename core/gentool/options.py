@@ -10,6 +10,7 @@ A plugin's ``options.py`` subclasses :class:`Options` and never imports torch::
 from __future__ import annotations
 
 import contextlib
+import copy
 import glob
 import textwrap
 import types
@@ -35,6 +36,16 @@ class Options(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
+
+
+def with_defaults(model: type[AnyOptions], defaults: Mapping[str, Any]) -> type[AnyOptions]:
+    """A model with other defaults for some of its fields."""
+    changed: dict[str, Any] = {}
+    for name, value in defaults.items():
+        field = copy.copy(model.model_fields[name])
+        field.default = value
+        changed[name] = (field.annotation, field)
+    return pydantic.create_model(model.__name__, __base__=model, **changed)
 
 
 def _not_empty(value: str | Path) -> str | Path:

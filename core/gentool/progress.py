@@ -8,6 +8,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
+def silent(text: str) -> None:
+    """Say nothing: stands where a function that tells the user is expected."""
+
+
 class Progress:
     """A silent one; the command line shows a bar on a terminal."""
 

@@ -5,13 +5,14 @@ Pictures are float32 tensors (N,3,H,W), RGB, 0..1, unless a method says otherwis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gentool.artifacts import Artifact
+    from gentool.training import Update
 
 Target = TypeVar("Target", contravariant=True)
 
@@ -55,38 +56,40 @@ class Loss(Protocol[Target]):
 
 
 class Trainer(Protocol):
-    """What a method does in one training step; the loop does everything else.
+    """What is a method's own in a training; the engine does everything else.
 
-    Built as ``Trainer(options, compute)``: the validated options and a
-    :class:`gentool.compute.Compute` that says where and how precisely to compute.
+    Subclass it and build it as ``MyTrainer(options, setup)``: the validated options of the
+    method, and a :class:`gentool.training.Setup` with the device, the precision, the paths of
+    ``--data`` and the batch size. The engine gives every loss the batches, takes the gradients,
+    steps the optimizers, averages the weights, writes checkpoints and resumes, on one device or
+    many; networks, optimizers and the average are saved without the trainer's doing.
+
+    Attributes:
+        model: what is being trained, and saved.
+        datasets: what batches come from: :class:`gentool.training.Pictures`, or any
+            ``torch.utils.data.Dataset``. Every loss gets one batch of each.
+        updates: what one step does, in order; most trainers have one, a GAN has two.
     """
 
     model: Model
-
-    def batches(self, seed: int, start: int) -> Iterable[Any]:
-        """Batches from step ``start`` on, without end; the same seed gives the same ones."""
-        ...
-
-    def step(self, batch: Any, progress: float) -> Mapping[str, float]:
-        """One update of the networks.
-
-        Args:
-            batch: what :meth:`batches` gave.
-            progress: share of the training that is done, 0..1, for schedules.
-
-        Returns:
-            Named scalars for the log. A value that is not finite stops the training.
-        """
-        ...
+    datasets: Sequence[Any]
+    updates: Sequence[Update]
 
     def preview(self) -> Sequence[Artifact]:
-        """A look at the current state."""
-        ...
+        """A look at the current state; the networks hold the averaged weights, in eval mode."""
+        return []
+
+    def validate(self) -> Mapping[str, float]:
+        """Figures on held-out data, computed at every checkpoint; the best is kept.
+
+        Returns:
+            Named figures, the first being the score: lower is better. None at all by default.
+        """
+        return {}
 
     def state(self) -> Mapping[str, Tensor]:
-        """Everything that a resumed training needs, as tensors by name."""
-        ...
+        """What a resumed training needs beyond networks and optimizers: nothing by default."""
+        return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`state` gave."""
-        ...

@@ -104,7 +104,7 @@ def _flag(name: str, field: Any) -> click.Option:
         facts.append("required")
     else:
         default = field.get_default(call_default_factory=True)
-        if default is not None and default is not False:
+        if default is not None and default is not False and default != []:
             facts.append(f"default {_shown(default)}")
     if facts:
         text += f"  [{', '.join(fact for fact in facts if fact)}]"
@@ -135,7 +135,7 @@ def _type(field: Any) -> _Text:
         isinstance(field.json_schema_extra, dict)
         and field.json_schema_extra.get("format") == "path"
     ):
-        return _Text("PATH", paths=True)
+        return _Text("PATH" + " ..." * takes_several(field.annotation), paths=True)
     kind = plain(field.annotation)
     if takes_several(kind):
         inner = plain((kind.__args__ or (str,))[0])

@@ -20,6 +20,8 @@ COMMANDS = {
     "info": ("info", "Describe a method, a picture made by gentool, or a weights file."),
     "run": ("run", "Run a method on your pictures."),
     "train": ("train", "Train a method on your own pictures."),
+    "report": ("report", "Write one HTML page about a training."),
+    "data": ("data", "Look at pictures before training on them."),
     "schema": ("schema", "Print the JSON Schema of a method's options."),
     "search": ("search", "Find plugins, installed or not."),
     "install": ("install", "Install plugins, checked before anything of them runs."),
@@ -98,7 +100,9 @@ def invoke(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
     try:
-        result: Any = gentool.main(arguments, prog_name="gentool", standalone_mode=False)
+        result: Any = gentool.main(
+            arguments, prog_name="gentool", standalone_mode=False, obj=arguments
+        )
         return result if isinstance(result, int) else OK
     except GentoolError as e:
         if debug:

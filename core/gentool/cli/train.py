@@ -8,14 +8,14 @@ import click
 
 from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
-from gentool.cli.main import INTERRUPTED, OK
-from gentool.cli.talk import Talk
-from gentool.errors import UsageError
+from gentool.cli.main import INTERRUPTED, OK, USER_ERROR
+from gentool.errors import DeviceError, GentoolError, PluginError, UsageError
 from gentool.files import expand
-from gentool.options import Field, Options
+from gentool.options import Field, Options, with_defaults
+from gentool.training.plan import Plan
 
 
-class TrainFlags(CoreFlags):
+class TrainFlags(Plan, CoreFlags):
     """The core's flags of ``gentool train``."""
 
     output: str = Field(
@@ -23,12 +23,18 @@ class TrainFlags(CoreFlags):
         description="Folder of this training",
         json_schema_extra={"format": "path"},
     )
-    steps: int = Field(ge=1, description="Steps in all, over every resume")
-    resume: bool = Field(False, description="Go on from the checkpoint in the folder")
-    checkpoint_every: int = Field(500, ge=0, description="Steps between checkpoints, 0 for none")
-    preview_every: int = Field(1000, ge=0, description="Steps between previews, 0 for none")
-    log_every: int = Field(50, ge=1, description="Steps between lines of the log")
     seed: int | None = Field(0, ge=0, description="Seed of everything random")
+
+    def plan(self) -> Plan:
+        """The part of the flags that the engine takes.
+
+        A way to end that was typed replaces the recipe's own.
+        """
+        values = {name: getattr(self, name) for name in Plan.model_fields}
+        ends = {"steps", "epochs", "minutes"}
+        if ends & self.model_fields_set:
+            values |= dict.fromkeys(ends - self.model_fields_set)
+        return Plan.model_construct(**values)
 
 
 class Train(Methods):
@@ -39,16 +45,22 @@ class Train(Methods):
         if card.training is None:
             raise UsageError(f"{method} cannot be trained")
         model: type[Options] = cards.resolve(card.training.options)
+        unknown = set(card.training.defaults) - set(Plan.model_fields)
+        if unknown:
+            raise PluginError(
+                f"{method}'s card has a default for '{min(unknown)}', which is no flag of "
+                "gentool train; its author should mend it"
+            )
+        flags = with_defaults(TrainFlags, card.training.defaults)
 
         def callback(**values: Any) -> int:
-            options, flags = parse(values, model, TrainFlags)
-            return _train(card, options, flags)
+            return _train(card, *parse(values, model, flags))
 
         return flag_command(
             method,
             f"Flags of {method}",
             model,
-            TrainFlags,
+            flags,
             callback=callback,
             help=f"Train {method}: {card.summary}",
         )
@@ -60,26 +72,36 @@ def command() -> None:
 
 
 def _train(card: cards.Card, options: Options, flags: TrainFlags) -> int:
-    if flags.resume and flags.weights:
-        raise UsageError("--resume goes on from the run's own networks; leave out --weights")
-    import torch
-
     from gentool import weights
-    from gentool.compute import choose
-    from gentool.training import Plan, fit
+    from gentool.cli import watch
+    from gentool.training import distributed, train
 
-    seed = flags.seed or 0
-    plan = Plan(flags.steps, seed, flags.checkpoint_every, flags.preview_every, flags.log_every)
-    compute = choose(flags.device, flags.precision, flags.threads)
-    torch.manual_seed(seed)
-    trainer = plugins.trainer(card)(options, compute)
-    if flags.weights:
-        start = weights.load(type(trainer.model), weights.find(card, flags.weights), card.name)
-        for name, net in trainer.model.networks.items():
-            net.load_state_dict(start.networks[name].state_dict())
-    hyper = options.model_dump(mode="json") | {"seed": seed, "steps": flags.steps}
-    run = expand(flags.output)
-    talk = Talk(flags.quiet)
-    finished = fit(trainer, run, plan, card.name, hyper, flags.resume, talk.note)
-    click.echo(run / "weights.safetensors")
-    return OK if finished else INTERRUPTED
+    if flags.devices > 1 and not distributed.launched():
+        return distributed.launch(flags.devices, click.get_current_context().find_root().obj)
+    display = watch.display(flags.quiet or not distributed.is_first())
+    try:
+        finished = train(
+            card.name,
+            plugins.trainer(card),
+            options,
+            flags.plan(),
+            flags.output,
+            device=flags.device,
+            precision=flags.precision,
+            threads=flags.threads,
+            seed=flags.seed or 0,
+            start=weights.find(card, flags.weights) if flags.weights else None,
+            display=display,
+        )
+    except GentoolError as e:
+        if not distributed.launched():
+            raise
+        if distributed.is_first() or isinstance(e, DeviceError):  # the others fail alike
+            click.echo(f"gentool: error: {' '.join(str(e).split())}", err=True)
+        distributed.leave(USER_ERROR)
+    if distributed.is_first():
+        click.echo(expand(flags.output) / "weights.safetensors")
+    code = OK if finished else INTERRUPTED
+    if distributed.launched():
+        distributed.leave(code)
+    return code

@@ -1,15 +1,55 @@
-"""The loop that drives any Trainer, and the pictures it is fed."""
+"""The engine: one loop for every method, from a laptop to many GPUs.
 
-from gentool.training.data import Pictures, prefetch, random_crop
-from gentool.training.loop import Plan, fit
-from gentool.training.state import load_optimizer_state, optimizer_state
+Names are imported when they are first used, so that the flags of ``gentool train`` need no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_WHERE = {
+    "data.pictures": ("Batch", "Pictures", "held_out"),
+    "data.transforms": ("ScaleCrop",),
+    "display": ("Display", "Record"),
+    "distributed": ("Group",),
+    "loop": ("fit",),
+    "plan": ("Plan",),
+    "session": ("train",),
+    "setup": ("Setup",),
+    "update": ("Moment", "Update"),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "Batch",
+    "Display",
+    "Group",
+    "Moment",
     "Pictures",
     "Plan",
+    "Record",
+    "ScaleCrop",
+    "Setup",
+    "Update",
     "fit",
-    "load_optimizer_state",
-    "optimizer_state",
-    "prefetch",
-    "random_crop",
+    "held_out",
+    "train",
 ]
+
+if TYPE_CHECKING:
+    from gentool.training.data.pictures import Batch, Pictures, held_out
+    from gentool.training.data.transforms import ScaleCrop
+    from gentool.training.display import Display, Record
+    from gentool.training.distributed import Group
+    from gentool.training.loop import fit
+    from gentool.training.plan import Plan
+    from gentool.training.session import train
+    from gentool.training.setup import Setup
+    from gentool.training.update import Moment, Update
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"gentool.training.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'gentool.training' has no attribute '{name}'")

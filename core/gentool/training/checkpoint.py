@@ -1,58 +1,133 @@
-"""Checkpoints: one safetensors file with everything a resumed training needs, and no pickle."""
+"""Checkpoints: one safetensors file each with everything a resumed training needs.
+
+``RUN/checkpoints/0000500.safetensors`` is the state after 500 steps. The last few are kept, and
+the one with the best score. Files appear whole or not at all, and nothing is ever unpickled.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gentool.errors import TrainingError, WeightsError
+import torch
+from torch import Tensor
+
+from gentool.errors import OutputError, TrainingError, WeightsError
+from gentool.progress import silent
 from gentool.weights import read_header, read_tensors, write_tensors
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-FILE = "checkpoint.safetensors"
+_PLAIN = torch.contiguous_format
+FOLDER = "checkpoints"
 
 
-def save(run: Path, step: int, hyper: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """Write the checkpoint of a run, replacing the last one only when it is whole.
+@dataclass
+class Position:
+    """How far a training is.
+
+    Attributes:
+        steps: that are done.
+        seconds: that they took, over every resume.
+        best: the lowest score that validation gave, if the trainer validates.
+        best_step: when.
+        scaler: state of the gradient scaler under fp16.
+        log: what was logged since the last record.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int | None = None
+    scaler: dict[str, Any] = field(default_factory=dict)
+    log: dict[str, Any] = field(default_factory=dict)
+
+
+def save(
+    run: Path, at: Position, hyper: Mapping[str, Any], state: Mapping[str, Tensor], keep: int
+) -> None:
+    """Write a checkpoint, then remove those that are no longer kept.
 
     Raises:
-        OutputError: it cannot be written; the last one is intact.
+        OutputError: it cannot be written; those before are intact.
     """
-    metadata = {"step": str(step), "hyper": json.dumps(dict(hyper), sort_keys=True)}
-    write_tensors(run / FILE, {n: t.detach().contiguous() for n, t in state.items()}, metadata)
+    folder = run / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".*"):  # of a kill in the middle of a write
+            leftover.unlink()
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot write: {e.strerror or e}") from e
+    metadata = {"position": json.dumps(at.__dict__), "hyper": json.dumps(dict(hyper))}
+    # copies: the format refuses tensors that share memory, as the weights of tied layers do
+    tensors = {n: t.detach().cpu().clone(memory_format=_PLAIN) for n, t in state.items()}
+    write_tensors(folder / f"{at.steps:07}.safetensors", tensors, metadata)
+    for old in _files(run)[keep:]:
+        if int(old.stem) != at.best_step:
+            old.unlink(missing_ok=True)
 
 
-def load(run: Path, hyper: Mapping[str, Any]) -> tuple[int, dict[str, Tensor]]:
-    """Step and state of a run's checkpoint.
+def exists(run: Path) -> bool:
+    """Whether a folder holds a training."""
+    return bool(_files(run))
+
+
+def load(
+    run: Path,
+    hyper: Mapping[str, Any],
+    allow_changes: bool = False,
+    note: Callable[[str], None] = silent,
+) -> tuple[Position, dict[str, Tensor]]:
+    """Position and state of the newest checkpoint that is whole.
 
     Args:
-        run: the folder of the run.
-        hyper: hyper-parameters of the training that is to go on; must be the same.
+        run: the folder of the training.
+        hyper: hyper-parameters of the training that is to go on.
+        allow_changes: go on although they have changed.
+        note: told of damaged checkpoints and of changes.
 
     Raises:
-        TrainingError: there is no checkpoint, it is damaged, or was made with other
-            hyper-parameters.
+        TrainingError: there is no sound checkpoint, or hyper-parameters have changed.
     """
-    path = run / FILE
-    if not path.exists():
+    files = _files(run)
+    if not files:
         raise TrainingError(f"{run}: no checkpoint to resume from; leave out --resume")
-    try:
-        header = read_header(path)
-        step = int(header.metadata["step"])
-        before = json.loads(header.metadata["hyper"])
-    except (WeightsError, KeyError, ValueError) as e:
-        raise TrainingError(f"{path}: damaged, cannot resume: {e}") from e
-    now = json.loads(json.dumps(dict(hyper)))
-    changed = [n for n in {**before, **now} if before.get(n) != now.get(n)]
-    if changed:
-        name = changed[0]
-        raise TrainingError(
-            f"--resume: {name.replace('_', '-')} was {before.get(name)!r} and is now "
-            f"{now.get(name)!r}; resume with the same flags, or start a new run from these "
-            f"weights with --weights {run}"
-        )
-    return step, read_tensors(path)
+    trouble = ""
+    for path in files:
+        try:
+            metadata = read_header(path).metadata
+            at = Position(**json.loads(metadata["position"]))
+            before = json.loads(metadata["hyper"])
+            state = read_tensors(path)
+        except (WeightsError, KeyError, ValueError, TypeError) as e:
+            trouble = f"{path.name} is damaged ({e})"
+            note(f"{trouble}; trying the checkpoint before it")
+            continue
+        _compare(run, before, json.loads(json.dumps(dict(hyper))), allow_changes, note)
+        return at, state
+    raise TrainingError(f"{run}: no sound checkpoint to resume from: {trouble}")
+
+
+def _compare(
+    run: Path,
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    allow_changes: bool,
+    note: Callable[[str], None],
+) -> None:
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            change = f"{name.replace('_', '-')} was {before.get(name)} and is now {now.get(name)}"
+            if not allow_changes:
+                raise TrainingError(
+                    f"--resume: {change}; give the same flags, add --allow-changes, or start a "
+                    f"new training from these weights with --weights {run}"
+                )
+            note(f"going on although {change}")
+
+
+def _files(run: Path) -> list[Path]:
+    """Checkpoints, the newest first."""
+    found = [p for p in (run / FOLDER).glob("*.safetensors") if p.stem.isdigit()]
+    return sorted(found, key=lambda path: int(path.stem), reverse=True)

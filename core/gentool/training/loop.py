@@ -1,236 +1,276 @@
-"""One plain loop for every Trainer: steps, averaging, log, previews, checkpoints, resume."""
+"""The loop that drives any Trainer: steps, log, previews, checkpoints, and a clean end."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from gentool import plugins, weights
+from gentool import weights
 from gentool.errors import OutputError, TrainingError
 from gentool.files import write_atomic
-from gentool.training import checkpoint
+from gentool.progress import silent
+from gentool.training import checkpoint, log, state
+from gentool.training.average import Average
+from gentool.training.checkpoint import Position
+from gentool.training.data.feed import feeds
+from gentool.training.display import Display
+from gentool.training.profile import Profile
+from gentool.training.seeds import derive, seed_everything
+from gentool.training.setup import Setup
+from gentool.training.stepper import Stepper
+from gentool.training.update import Moment
 
 if TYPE_CHECKING:
-    from gentool.protocols import Model, Trainer
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long, and how often what.
-
-    Attributes:
-        steps: in all, over every resume.
-        seed: of everything random.
-        checkpoint_every, preview_every, log_every: steps between them; 0 for never.
-        average: decay of the moving average of the weights that is saved.
-    """
-
-    steps: int
-    seed: int = 0
-    checkpoint_every: int = 500
-    preview_every: int = 1000
-    log_every: int = 50
-    average: float = 0.999
-
-
-class Average:
-    """Exponential moving average of a model's networks."""
-
-    def __init__(self, model: Model, decay: float) -> None:
-        self.decay = decay
-        self.live = {
-            f"{prefix}.{name}": tensor
-            for prefix, net in model.networks.items()
-            for name, tensor in net.state_dict().items()
-        }
-        self.mean = {name: tensor.clone() for name, tensor in self.live.items()}
-
-    def update(self, step: int) -> None:
-        """Take the networks' state after ``step`` steps in; early steps weigh more."""
-        decay = min(self.decay, step / (step + 9))
-        for name, tensor in self.live.items():
-            if tensor.is_floating_point():
-                self.mean[name].lerp_(tensor, 1 - decay)
-            else:
-                self.mean[name].copy_(tensor)
-
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """The networks hold the average inside the body."""
-        kept = {name: tensor.clone() for name, tensor in self.live.items()}
-        try:
-            for name, tensor in self.live.items():
-                tensor.copy_(self.mean[name])
-            yield
-        finally:
-            for name, tensor in self.live.items():
-                tensor.copy_(kept[name])
+    from gentool.protocols import Trainer
 
 
 def fit(
     trainer: Trainer,
+    setup: Setup,
     run: Path,
-    plan: Plan,
     method: str,
-    hyper: Mapping[str, Any],
-    resume: bool = False,
-    report: Callable[[str], None] = print,
+    seed: int = 0,
+    hyper: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    display: Display | None = None,
+    begun: Callable[[], None] | None = None,
 ) -> bool:
-    """Train until ``plan.steps`` or Ctrl-C.
+    """Train until what the plan asks for is done, or until Ctrl-C.
 
     Writes into ``run``: ``weights.safetensors`` (averaged, ready for ``gentool run --weights``),
-    ``checkpoint.safetensors``, ``metrics.jsonl`` and ``previews/``.
+    ``checkpoints/``, ``metrics.jsonl`` and ``previews/``.
 
     Args:
         trainer: the method's.
+        setup: what the trainer was built with.
         run: folder of this training; made if needed.
-        plan: how long, and how often what.
         method: name of the method.
-        hyper: hyper-parameters, compared on resume and kept with the weights.
-        resume: go on from the checkpoint in ``run``.
-        report: told what happens, one line each.
+        seed: of everything random.
+        hyper: hyper-parameters beyond the plan's, compared on resume and kept with the weights.
+        metadata: free text that is kept with the weights: licence, trained_on.
+        display: told what happens.
+        begun: called when data, trainer and folder have proved usable.
 
     Returns:
-        Whether all steps are done; False after Ctrl-C.
+        Whether all is done; False after Ctrl-C.
 
     Raises:
-        TrainingError: a loss is not finite, or the run cannot be started or resumed.
+        TrainingError: the data does not do, a loss is not finite, or the run cannot be started
+            or resumed.
         OutputError: a file cannot be written; the last checkpoint is intact.
     """
-    average = Average(trainer.model, plan.average)
-    done = _begin(trainer, average, run, hyper, resume)
-    if resume:
-        report(f"resuming after step {done}")
-
-    def save() -> None:
-        state = {f"t.{n}": t for n, t in trainer.state().items()}
-        checkpoint.save(run, done, hyper, state | {f"a.{n}": t for n, t in average.mean.items()})
-        with torch.no_grad(), average.applied():
-            recipe = json.dumps({"steps": done, **hyper}, sort_keys=True)
-            weights.save(run / "weights.safetensors", trainer.model, method, recipe=recipe)
-
-    log = _Log(run / "metrics.jsonl", plan, method, report)
-    batches = iter(trainer.batches(plan.seed, done))
-    with _interruptible() as interrupted, _written(run):
-        while done < plan.steps and not interrupted.is_set():
-            batch = next(batches)
-            torch.manual_seed(plan.seed * 1_000_003 + done)  # a resumed step draws the same
-            scalars = trainer.step(batch, done / plan.steps)
-            done += 1
-            _check_finite(scalars, done, run)
-            with torch.no_grad():
-                average.update(done)
-            log.add(done, scalars)
-            if plan.preview_every and done % plan.preview_every == 0:
-                with torch.no_grad(), average.applied():
-                    _preview(trainer, run / "previews", done)
-            if plan.checkpoint_every and done % plan.checkpoint_every == 0:
-                save()
-    save()
-    if done < plan.steps:
-        report(f"stopped after step {done} of {plan.steps}; go on with --resume")
-    return done >= plan.steps
+    display = display or Display()
+    loop = _Loop(trainer, setup, run, method, seed, hyper or {}, metadata or {}, display)
+    if begun:
+        begun()
+    return loop.go()
 
 
-def _begin(
-    trainer: Trainer, average: Average, run: Path, hyper: Mapping[str, Any], resume: bool
-) -> int:
-    """Make the run's folder or take up its checkpoint; returns the steps that are done."""
-    if resume:
-        done, state = checkpoint.load(run, hyper)
-        trainer.load_state({n.removeprefix("t."): t for n, t in state.items() if n[:2] == "t."})
-        for name, mean in average.mean.items():
-            mean.copy_(state[f"a.{name}"])
-        _cut_log(run / "metrics.jsonl", done)
-        return done
-    if (run / checkpoint.FILE).exists():
-        raise TrainingError(f"{run}: holds a training already; add --resume, or choose another -o")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"-o {run}: cannot make the folder: {e.strerror}") from e
-    return 0
+class _Loop:
+    def __init__(
+        self,
+        trainer: Trainer,
+        setup: Setup,
+        run: Path,
+        method: str,
+        seed: int,
+        hyper: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        display: Display,
+    ) -> None:
+        self.trainer, self.setup, self.plan = trainer, setup, setup.plan
+        self.run, self.method, self.seed = run, method, seed
+        self.metadata, self.display = metadata, display
+        self.feeds = feeds(trainer.datasets, setup, seed, display)
+        self.steps = self._steps()
+        self.hyper = self.plan.hyper() | {
+            "sets": [_fingerprint(samples) for samples in trainer.datasets],
+            "precision": setup.compute.precision,
+            "devices": setup.group.size,
+            "seed": seed,
+            **hyper,
+        }
+        self.average = Average(trainer.model, self.plan.ema)
+        self.at = self._begin()
+        for feed in self.feeds:
+            feed.number = self.at.steps * self.plan.accumulate
+        self.stepper = Stepper(trainer.updates, setup)
+        if self.at.scaler:
+            self.stepper.scaler.load_state_dict(self.at.scaler)
+        self.log = log.Log(run, method, display, setup)
+        self.log.load_state(self.at.log)
+        self.saved = -1
 
+    def _steps(self) -> int | None:
+        """Steps in all; None if time alone decides."""
+        plan = self.plan
+        if plan.epochs is None:
+            if plan.steps is None and plan.minutes is None:
+                raise TrainingError("say how long to train: --steps, --epochs or --minutes")
+            return plan.steps
+        if not self.feeds:
+            raise TrainingError("--epochs: this method has no data set; give --steps or --minutes")
+        epoch = self.feeds[0].order.per_epoch / plan.accumulate
+        return min(plan.steps or 2**63, max(1, round(plan.epochs * epoch)))
 
-def _check_finite(scalars: Mapping[str, float], step: int, run: Path) -> None:
-    for name, value in scalars.items():
-        if not math.isfinite(value):
+    def _begin(self) -> Position:
+        """Make the run's folder, or take up its last checkpoint."""
+        if self.plan.resume:
+            note = self.display.note if self.setup.group.first else silent
+            at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
+            state.restore(self.trainer, self.average, kept)
+            if self.setup.group.first:
+                log.cut(self.run, at.steps)
+            self.display.note(f"resuming after step {at.steps}")
+            return at
+        if checkpoint.exists(self.run):
             raise TrainingError(
-                f"step {step}: {name} is {value}; start a new run with a lower learning rate"
-                + (f", from --weights {run}" if (run / "weights.safetensors").exists() else "")
+                f"-o {self.run}: holds a training already; add --resume, or choose another folder"
             )
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+            (self.run / log.FILE).unlink(missing_ok=True)  # of one that had no checkpoint yet
+        except OSError as e:
+            raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
+        return Position()
+
+    def go(self) -> bool:
+        """Train; whether all is done."""
+        profile = Profile(self.setup) if self.plan.profile else None
+        self.started = time.perf_counter() - self.at.seconds
+        self.display.begin(self.at.steps, self.steps)
+        try:
+            with _interruptible(self.setup.group.size > 1) as interrupted, _written(self.run):
+                while True:
+                    stop, share = self.setup.group.agree(interrupted.is_set(), self._share())
+                    if stop or share >= 1:
+                        break
+                    self._step(share, profile)
+                if self.saved != self.at.steps:
+                    self.log.check(self.at.steps)
+                    self._save()
+        finally:
+            self.log.close()
+            for feed in self.feeds:
+                feed.close()
+            self.display.end()
+        if profile:
+            self.display.note(profile.summary())
+        if share < 1:
+            self.display.note(f"stopped after step {self.at.steps}; go on with --resume")
+        return share >= 1
+
+    def _share(self) -> float:
+        """Part of the training that is done, 0..1."""
+        self.at.seconds = time.perf_counter() - self.started
+        by_steps = self.at.steps / self.steps if self.steps else 0.0
+        by_time = self.at.seconds / 60 / self.plan.minutes if self.plan.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def _step(self, share: float, profile: Profile | None) -> None:
+        begun = time.perf_counter()
+        batches = [[next(feed) for feed in self.feeds] for _ in range(self.plan.accumulate)]
+        waited = time.perf_counter() - begun
+        moment = Moment(self.at.steps, share)
+        seed_everything(derive(self.seed, "step", moment.step, self.setup.group.rank))
+        step = profile.watch(self.stepper) if profile else self.stepper
+        scalars = step(moment, batches)
+        self.at.steps += 1
+        self.average.update(self.at.steps)
+        self.log.add(scalars, waited)
+        if self.setup.device.type == "cpu" or self._due(self.plan.log_every):
+            self.log.check(self.at.steps)  # waits for a GPU, so not at every step there
+        if self._due(self.plan.log_every):
+            samples = self.plan.batch_size * self.plan.accumulate * self.setup.group.size
+            self.log.write(self.at.steps, self._epoch(), self.stepper.rate(moment), samples)
+        paused = time.perf_counter()
+        if self._due(self.plan.preview_every):
+            self._preview()
+        if self._due(self.plan.checkpoint_every):
+            self.log.check(self.at.steps)
+            self._save()
+        self.log.pause(time.perf_counter() - paused)
+        done = self._share()
+        left = self.at.seconds / done * (1 - done) if done else 0.0
+        self.display.step(self.at.steps, done, left)
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.at.steps % every == 0
+
+    def _epoch(self) -> float:
+        if not self.feeds:
+            return 0.0
+        return self.at.steps * self.plan.accumulate / self.feeds[0].order.per_epoch
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """The networks as they will be used: averaged, in eval mode, the same random numbers."""
+        nets = [*self.trainer.model.networks.values()]
+        training = [net.training for net in nets]
+        seed_everything(derive(self.seed, "preview"))
+        with self.average.applied():
+            for net in nets:
+                net.eval()
+            try:
+                yield
+            finally:
+                for net, mode in zip(nets, training, strict=True):
+                    net.train(mode)
+
+    def _preview(self) -> None:
+        if not self.setup.group.first:
+            return
+        folder = self.run / "previews"
+        folder.mkdir(exist_ok=True)
+        with self._shown():
+            artifacts = self.trainer.preview()
+        for i, artifact in enumerate(artifacts):
+            name = f"{self.at.steps:07}-{i}" if i else f"{self.at.steps:07}"
+            write_atomic(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
+
+    def _save(self) -> None:
+        """Validate, then write checkpoint and weights; one process does."""
+        self.saved = self.at.steps
+        if not self.setup.group.first:
+            return
+        with self._shown():
+            figures = self.trainer.validate()
+            if figures:
+                self.log.validation(self.at.steps, figures)
+                score = next(iter(figures.values()))
+                if self.at.best is None or score < self.at.best:
+                    self.at.best, self.at.best_step = score, self.at.steps
+        self.at.log = self.log.state()
+        if self.stepper.scaler.is_enabled():
+            self.at.scaler = self.stepper.scaler.state_dict()
+        kept = state.collect(self.trainer, self.average)
+        checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
+        names = ["weights"] + ["best"] * (self.at.best_step == self.at.steps)
+        done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
+        recipe = self.hyper | done
+        with self.average.applied():
+            for name in names:
+                weights.save(
+                    self.run / f"{name}.safetensors",
+                    self.trainer.model,
+                    self.method,
+                    recipe=json.dumps(recipe, sort_keys=True),
+                    **self.metadata,
+                )
 
 
-class _Log:
-    """Averages scalars and writes them to metrics.jsonl, the report and the observers."""
-
-    def __init__(self, path: Path, plan: Plan, method: str, report: Callable[[str], None]) -> None:
-        self.path, self.plan, self.method, self.report = path, plan, method, report
-        self.sums: dict[str, float] = {}
-        self.count = 0
-        self.since = time.perf_counter()
-
-    def add(self, step: int, scalars: Mapping[str, float]) -> None:
-        for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        if self.plan.log_every and step % self.plan.log_every == 0:
-            self.write(step)
-
-    def write(self, step: int) -> None:
-        now = time.perf_counter()
-        seconds = (now - self.since) / self.count
-        means = {name: total / self.count for name, total in self.sums.items()}
-        self.sums, self.count, self.since = {}, 0, now
-        with self.path.open("a", encoding="utf-8") as f:
-            f.write(json.dumps({"step": step, "seconds": round(seconds, 4), **means}) + "\n")
-        left = seconds * (self.plan.steps - step)
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-        self.report(f"step {step}/{self.plan.steps}  {terms}  {seconds:.2f} s/step  {_clock(left)}")
-        plugins.notify(
-            "gentool_training_step", self.report, method=self.method, step=step, scalars=means
-        )
+def _fingerprint(samples: Any) -> str:
+    named = getattr(samples, "fingerprint", None)
+    return named() if named else str(len(samples))
 
 
-def _cut_log(path: Path, done: int) -> None:
-    """Drop the lines of steps after the checkpoint: they are about to be done again."""
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _step_of(line) <= done]
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):  # a line cut short by a kill
-        return math.inf
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} left"
-
-
-def _preview(trainer: Trainer, folder: Path, step: int) -> None:
-    folder.mkdir(exist_ok=True)
-    for i, artifact in enumerate(trainer.preview()):
-        name = f"{step:07}-{i}" if i else f"{step:07}"
-        write_atomic(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
-
-
-@contextmanager
+@contextlib.contextmanager
 def _written(run: Path) -> Iterator[None]:
     """Make one line of a log or preview that cannot be written."""
     try:
@@ -241,20 +281,31 @@ def _written(run: Path) -> Iterator[None]:
         ) from e
 
 
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets the event, so that the step is finished; a second one stops at once."""
+@contextlib.contextmanager
+def _interruptible(patient: bool) -> Iterator[threading.Event]:
+    """Ctrl-C, or a scheduler's SIGTERM, sets the event, so that the step is finished.
+
+    A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
+    processes got from the terminal already.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def first(*_: object) -> None:
         event.set()
-        signal.signal(signal.SIGINT, before)
+        if not patient:
+            restore()
 
-    before = signal.signal(signal.SIGINT, first)
+    for number in before:
+        signal.signal(number, first)
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -1,33 +1,79 @@
-"""An optimizer's state as tensors by name, so that checkpoints need no pickle."""
+"""Everything that a resumed training needs, as tensors by name: checkpoints need no pickle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from gentool.errors import TrainingError
+from gentool.training.average import Average
+from gentool.training.update import Update
+
+if TYPE_CHECKING:
+    from gentool.protocols import Trainer
 
 
-def optimizer_state(
-    optimizer: torch.optim.Optimizer, prefix: str = "optimizer"
-) -> dict[str, Tensor]:
-    """An optimizer's per-parameter state as tensors by name, for :meth:`Trainer.state`."""
-    found: dict[str, Tensor] = {}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for slot, value in slots.items():
-            found[f"{prefix}.{index}.{slot}"] = torch.as_tensor(value)
+def networks(trainer: Trainer) -> dict[str, nn.Module]:
+    """Every network of a trainer by name: the model's, and what else its updates train.
+
+    Raises:
+        TrainingError: two networks share a name.
+    """
+    found: dict[str, nn.Module] = {}
+    for named in (trainer.model.networks, *(update.networks for update in trainer.updates)):
+        for name, net in named.items():
+            if found.setdefault(name, net) is not net:
+                raise TrainingError(f"two networks of the trainer are called '{name}'")
     return found
 
 
-def load_optimizer_state(
-    optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor], prefix: str = "optimizer"
-) -> None:
-    """Take back what :func:`optimizer_state` gave."""
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        if name.startswith(f"{prefix}."):
-            _, index, slot = name.rsplit(".", 2)
-            slots.setdefault(int(index), {})[slot] = value
-    optimizer.load_state_dict(
-        {"state": slots, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+def collect(trainer: Trainer, average: Average) -> dict[str, Tensor]:
+    """Networks, optimizers, moving average, and what the trainer adds."""
+    nets = {
+        f"net.{name}.{key}": tensor
+        for name, net in networks(trainer).items()
+        for key, tensor in net.state_dict().items()
+    }
+    optimizers = {
+        f"optimizer.{number}.{index}.{slot}": torch.as_tensor(value)
+        for number, update in enumerate(trainer.updates)
+        for index, slots in update.optimizer.state_dict()["state"].items()
+        for slot, value in slots.items()
+    }
+    averages = {f"average.{name}": tensor for name, tensor in average.state().items()}
+    return nets | optimizers | averages | {f"own.{n}": t for n, t in trainer.state().items()}
+
+
+def restore(trainer: Trainer, average: Average, state: Mapping[str, Tensor]) -> None:
+    """Take back what :func:`collect` gave."""
+    for name, net in networks(trainer).items():
+        net.load_state_dict(dict(_part(state, f"net.{name}.")))
+    _restore_optimizers(trainer.updates, state)
+    average.load_state(dict(_part(state, "average.")))
+    trainer.load_state(dict(_part(state, "own.")))
+
+
+@torch.no_grad()
+def _restore_optimizers(updates: Sequence[Update], state: Mapping[str, Tensor]) -> None:
+    for number, update in enumerate(updates):
+        slots: defaultdict[int, dict[str, Tensor]] = defaultdict(dict)
+        learned = [p for group in update.optimizer.param_groups for p in group["params"]]
+        for name, value in _part(state, f"optimizer.{number}."):
+            index, _, slot = name.partition(".")
+            like = learned[int(index)]
+            if value.shape == like.shape:  # lies in memory as it did, or steps become slower
+                slots[int(index)][slot] = torch.empty_like(like, dtype=value.dtype).copy_(value)
+            else:
+                slots[int(index)][slot] = value
+        groups = update.optimizer.state_dict()["param_groups"]
+        update.optimizer.load_state_dict({"state": dict(slots), "param_groups": groups})
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in state.items():
+        if name.startswith(prefix):
+            yield name.removeprefix(prefix), tensor

@@ -32,19 +32,17 @@ class StylizeOptions(Options):
 
 
 class TrainOptions(Options):
-    content_data: PathList = Field(description="Folders or .tar archives of photographs")
-    style_data: PathList = Field(description="Folders or .tar archives of works of art")
+    style_data: PathList = Field(
+        description="Works of art: folders, archives, or a part of one as ARCHIVE:PREFIX; "
+        "--data takes the photographs"
+    )
     teacher: PathList = Field(
         description="Safetensors files of feature networks with VGG-19's layers; each layer comes "
         "from the first file that has it"
     )
-    batch_size: int = Field(8, ge=2, description="Pictures a step")
     crop_size: int = Field(128, ge=64, multiple_of=8, description="Side of the crops, pixels")
-    learning_rate: float = Field(
-        1e-3, gt=0, description="Highest learning rate; falls as a half cosine"
-    )
-    final_rate: float = Field(0.02, ge=0, le=1, description="Share of it that is left at the end")
-    warm_up: int = Field(
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
+    reproduce_steps: int = Field(
         400, ge=0, description="First steps that only learn to reproduce the content"
     )
     style_weight: float = Field(50.0, ge=0, description="Weight of the style statistics")
@@ -57,4 +55,3 @@ class TrainOptions(Options):
         358.0, ge=32, description="Pictures are seen as if their long side had at least this"
     )
     largest_side: float = Field(742.0, ge=32, description="and at most this many pixels")
-    compile: bool = Field(False, description="Compile the step (needs a C++ compiler)")

@@ -35,6 +35,14 @@ CARD = Card(
     training=Training(
         options="gentool_adain.options:TrainOptions",
         trainer="gentool_adain.trainer:AdaINTrainer",
+        defaults={
+            "steps": 30_000,
+            "batch_size": 8,
+            "lr_schedule": "cosine",
+            "lr_final": 0.02,
+            "lr_warmup": 100,
+            "clip": 5.0,
+        },
     ),
 )
 

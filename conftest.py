@@ -64,3 +64,22 @@ def pictures(tmp_path):
     for name, array in (("content", data.chelsea()), ("style", data.coffee())):
         Image.fromarray(array).resize((96, 72)).save(folder / f"{name}.png")
     return folder
+
+
+@pytest.fixture
+def vgg_like(tmp_path):
+    """A teacher file with VGG-19's layers to relu4_1, narrow and random."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    tensors, width = {}, 3
+    for layer, out in (("1_1", 4), ("1_2", 4), ("2_1", 6), ("2_2", 6), ("3_1", 8)):
+        tensors[f"conv{layer}.weight"] = torch.randn(out, width, 3, 3) / (9 * width) ** 0.5
+        tensors[f"conv{layer}.bias"] = torch.zeros(out)
+        width = out
+    for layer in ("3_2", "3_3", "3_4", "4_1"):
+        tensors[f"conv{layer}.weight"] = torch.randn(8, 8, 3, 3) / 8.5
+        tensors[f"conv{layer}.bias"] = torch.zeros(8)
+    save_file(tensors, tmp_path / "teacher.safetensors")
+    return tmp_path / "teacher.safetensors"

@@ -1,0 +1,35 @@
+"""``gentool report RUN``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gentool.errors import OutputError
+from gentool.files import expand, write_atomic
+
+
+@click.command(name="report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The page to write (default: RUN/report.html).",
+)
+def command(run: Path, output: Path | None) -> None:
+    """Write one HTML page about a training: curves, previews, settings, hardware.
+
+    RUN is the folder that `gentool train -o RUN` made; a training that still goes on will do.
+    """
+    from gentool.training.report import report
+
+    run = expand(run)
+    page = report(run)
+    path = expand(output) if output else run / "report.html"
+    try:
+        write_atomic(path, page.encode())
+    except OSError as e:
+        raise OutputError(f"-o {path}: cannot write: {e.strerror or e}") from e
+    click.echo(path)

@@ -1,0 +1,88 @@
+"""Keeping decoded pictures, where they fit, so that they are decoded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from gentool.errors import TrainingError
+from gentool.progress import Progress
+from gentool.training.data.pictures import Pictures
+
+SHARE = 0.4  # of free memory that a cache may take
+SAMPLED = 500  # pictures whose sizes tell how large the whole set is
+
+
+def keep_decoded(pictures: Pictures, device: torch.device, where: str, progress: Progress) -> bool:
+    """Decode a set once and keep it as bytes, if asked to or if it fits.
+
+    Args:
+        pictures: the set; those that cannot be decoded are noted in its ``bad``.
+        device: of the training.
+        where: ``none``, ``ram``, ``device``, or ``auto``: on the device if it fits there, else in
+            memory if it fits there, else nowhere.
+        progress: shows how far it is.
+
+    Returns:
+        Whether the pictures are kept now.
+
+    Raises:
+        TrainingError: none of them can be decoded.
+    """
+    if where == "none":
+        return False
+    size = estimate(pictures)
+    if where == "auto":
+        if device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]:
+            where = "device"
+        elif size < SHARE * _free_memory():
+            where = "ram"
+        else:
+            return False
+
+    def decode(index: int) -> Tensor | None:
+        try:
+            return pictures.pixels(index)
+        except Exception as e:  # decoders raise nearly anything on damaged files
+            reason = " ".join(str(e).split()) or type(e).__name__
+            pictures.bad[pictures.name(index)] = reason
+            return None
+
+    decoded = _all(decode, len(pictures), progress)
+    if all(picture is None for picture in decoded):
+        name, reason = next(iter(pictures.bad.items()))
+        raise TrainingError(f"none of {len(pictures)} pictures can be read: {name}: {reason}")
+    pictures.keep(decoded, device if where == "device" else torch.device("cpu"))
+    return True
+
+
+def _all(
+    decode: Callable[[int], Tensor | None], count: int, progress: Progress
+) -> list[Tensor | None]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
+        chunks = [range(i, min(i + 64, count)) for i in range(0, count, 64)]
+        waiting = [pool.submit(lambda c: [decode(i) for i in c], chunk) for chunk in chunks]
+        return [p for w in progress.track(waiting, "decoding pictures") for p in w.result()]
+
+
+def estimate(pictures: Pictures) -> int:
+    """Bytes that a set takes when decoded, from the sizes of some of it."""
+    step = max(1, len(pictures) // SAMPLED)
+    found = []
+    for index in range(0, len(pictures), step):
+        try:
+            with pictures.image(index) as image:
+                found.append(3 * image.width * image.height)
+        except Exception:  # noqa: S112 - a bad picture takes no memory; it is noted when decoded
+            continue
+    return sum(found) * len(pictures) // max(1, len(found))
+
+
+def _free_memory() -> int:
+    import psutil
+
+    return int(psutil.virtual_memory().available)

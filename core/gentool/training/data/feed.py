@@ -1,0 +1,203 @@
+"""An endless stream of one data set's batches, prepared by other processes where that helps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from gentool.errors import GentoolError, TrainingError
+from gentool.progress import Progress, silent
+from gentool.training.data.cache import keep_decoded
+from gentool.training.data.order import Order
+from gentool.training.data.pictures import Batch, Draw, Pictures
+from gentool.training.seeds import derive, seed_everything
+from gentool.training.setup import Setup
+
+RESTARTS = 3  # a process that dies once was killed; one that dies again and again is broken
+
+
+class Samples(Protocol):
+    """Any map-style data set, ``torch.utils.data.Dataset`` included."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
+
+
+class _Batches(Dataset[Any]):
+    """A data set asked for whole batches."""
+
+    def __init__(self, samples: Pictures | Samples) -> None:
+        self.samples = samples
+
+    def __getitem__(self, draw: Draw) -> tuple[Any, dict[str, str]] | GentoolError:
+        if isinstance(self.samples, Pictures):
+            try:
+                return self.samples.batch(draw)
+            except GentoolError as e:
+                return e  # raised in a worker it would arrive with a traceback in its text
+        with torch.random.fork_rng(devices=[]):
+            seed_everything(draw.seed + draw.indices[0])
+            return default_collate([self.samples[i] for i in draw.indices]), {}
+
+
+class Feed:
+    """Batches in order, on the device.
+
+    Args:
+        samples: the data set.
+        order: which samples make which batch.
+        workers: processes that prepare batches; 0 prepares them here.
+        device, layout: where pictures go, and how they lie there.
+        note: told of bad pictures and of processes that died.
+
+    Attributes:
+        number: of the next batch; set it before the first one to begin elsewhere.
+    """
+
+    def __init__(
+        self,
+        samples: Pictures | Samples,
+        order: Order,
+        workers: int,
+        device: torch.device,
+        layout: torch.memory_format = torch.contiguous_format,
+        note: Callable[[str], None] = silent,
+    ) -> None:
+        self.samples, self.order, self.number = samples, order, 0
+        self.workers, self.device, self.layout, self.note = workers, device, layout, note
+        self.bad: dict[str, str] = {}
+        self._restarts = 0
+        self._batches = _Batches(samples)
+        self._stream: Iterator[Any] | None = None
+
+    def __iter__(self) -> Feed:
+        return self
+
+    def __next__(self) -> Any:
+        found = self._next()
+        if isinstance(found, GentoolError):
+            raise found
+        batch, bad = found
+        self.number += 1
+        for name, reason in bad.items():
+            if name not in self.bad:
+                self.bad[name] = reason
+                self.note(f"skipped {name}: {reason} ({len(self.bad)} bad so far)")
+        return to_device(batch, self.device, self.layout)
+
+    def _next(self) -> Any:
+        if self.workers == 0:
+            return self._batches[self.order(self.number)]
+        while True:
+            if self._stream is None:
+                self._stream = self._start()
+            try:
+                return next(self._stream)
+            except (RuntimeError, OSError, EOFError) as e:
+                self._stream = None
+                if str(e).startswith("Caught"):  # the data set's own, raised in a worker
+                    raise
+                self._restarts += 1
+                if self._restarts > RESTARTS:
+                    raise TrainingError(
+                        f"the processes that prepare the pictures died {self._restarts} times; "
+                        "often memory runs out: try fewer --workers, or --workers 0"
+                    ) from e
+                self.note("a process that prepares the pictures died; starting it again")
+
+    def _start(self) -> Iterator[Any]:
+        def draws(number: int) -> Iterator[Draw]:
+            while True:
+                yield self.order(number)
+                number += 1
+
+        loader: DataLoader[Any] = DataLoader(
+            self._batches,
+            batch_size=None,  # the data set makes whole batches itself
+            sampler=draws(self.number),  # any iterable serves
+            num_workers=self.workers,
+            prefetch_factor=4,
+            pin_memory=self.device.type == "cuda",
+            worker_init_fn=_ignore_interrupts,
+        )
+        with _children_may_die():
+            return iter(loader)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._stream = None
+
+
+def _ignore_interrupts(_: int) -> None:
+    """Ctrl-C is the trainer's to handle: it finishes the step, for which it needs batches."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _children_may_die() -> Iterator[None]:
+    """Undo torch's SIGCHLD handler, which raises in the middle of a training step.
+
+    A worker that died is noticed all the same, when its batch does not come.
+    """
+    if os.name == "nt" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
+def to_device(batch: Any, device: torch.device, layout: torch.memory_format) -> Any:
+    """Move a batch, whatever it is made of."""
+    if isinstance(batch, Batch):
+        return batch.to(device, layout)
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, list | tuple):
+        return type(batch)(to_device(item, device, layout) for item in batch)
+    if isinstance(batch, dict):
+        return {name: to_device(item, device, layout) for name, item in batch.items()}
+    return batch
+
+
+def feeds(
+    datasets: Sequence[Pictures | Samples], setup: Setup, seed: int, progress: Progress
+) -> list[Feed]:
+    """A feed for each data set of a trainer, decoded pictures kept where they fit.
+
+    Raises:
+        TrainingError: a set is too small for one step, or cannot be read.
+    """
+    plan, found = setup.plan, []
+    for number, samples in enumerate(datasets):
+        if isinstance(samples, Pictures):
+            keep_decoded(samples, setup.device, plan.cache, progress)
+            for name, reason in samples.bad.items():
+                progress.note(f"skipped {name}: {reason}")
+        order = Order(
+            len(samples), plan.batch_size, plan.accumulate, setup.group, derive(seed, number)
+        )
+        workers = plan.workers
+        if workers is None:
+            workers = _workers(samples, setup, len(datasets))
+        layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+        found.append(Feed(samples, order, workers, setup.device, layout, progress.note))
+    return found
+
+
+def _workers(samples: Pictures | Samples, setup: Setup, datasets: int) -> int:
+    """As many processes as leave the networks a core; none where nothing needs decoding."""
+    if not isinstance(samples, Pictures) or samples.ready:
+        return 0
+    cores = (os.cpu_count() or 1) // max(1, setup.group.local_size) // datasets
+    return max(1, min(8, cores - (setup.device.type == "cpu")))

@@ -1,0 +1,269 @@
+"""A set of pictures: which there are, their labels, and batches of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from gentool.errors import TrainingError
+from gentool.images import to_srgb, upright
+from gentool.training.data.sources import Source, find
+from gentool.training.seeds import derive
+from gentool.training.setup import Setup
+
+Split = Literal["training", "held-out", "all"]
+Transform = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pictures, as losses get them.
+
+    Attributes:
+        pictures: (N,3,H,W) float32, 0..1, on the training's device.
+        labels: (N,) int64, number of the picture's class; -1 where the set has no classes.
+    """
+
+    pictures: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
+        """Moved to a device, bytes turned into floats there."""
+        pictures = self.pictures.to(device, non_blocking=True).contiguous(memory_format=layout)
+        if pictures.dtype == torch.uint8:
+            pictures = pictures.float().div_(255)
+        return replace(self, pictures=pictures, labels=self.labels.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which samples make a batch, and the seed of what is random about them."""
+
+    indices: Sequence[int]
+    seed: int
+
+
+def held_out(name: str) -> bool:
+    """Whether a picture is kept for validation: one in sixteen, by the SHA-1 of its name.
+
+    Names are relative to the folder or archive, ``bsds/206097.webp``, so the choice survives
+    moving the data and adding to it.
+    """
+    return hashlib.sha1(os.fsencode(name), usedforsecurity=False).hexdigest().startswith("0")
+
+
+class Pictures:
+    """All pictures of some folders (searched recursively) and archives.
+
+    Labels are the first folder of a name, or the first after the prefix of
+    ``ARCHIVE:PREFIX``; a set that has pictures outside of folders has no labels. Encoded files
+    stay where they are and are decoded when asked for, unless :meth:`keep` was called. One that
+    cannot be decoded is left out of its batch and noted in :attr:`bad`.
+
+    Args:
+        paths: what ``--data`` takes.
+        transform: makes of a picture (3,H,W) uint8 what the networks learn from, all of one
+            size; usually random, from ``gentool.vision.transforms()``. It may draw from torch's
+            global generator, which is seeded for each picture and pass, so that neither workers
+            nor the number of devices change what is drawn. None if all have one size already.
+        flip: mirror every other picture, chosen anew in every pass.
+        split: leave out the held-out pictures, give only those, or give all.
+
+    Raises:
+        TrainingError: a path cannot be read, or there is no picture in all of them.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        transform: Transform | None = None,
+        *,
+        flip: bool = True,
+        split: Split = "training",
+    ) -> None:
+        if not paths:
+            raise TrainingError("--data: is required: a folder or an archive of pictures")
+        self.transform, self.flip = transform, flip
+        self._sources = [find(path) for path in paths]
+        wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[split]
+        self._places = [
+            (source, number)
+            for source, found in enumerate(self._sources)
+            for number, name in enumerate(found.names)
+            if split == "all" or held_out(name) in wanted
+        ]
+        self.where = ", ".join(map(str, paths))
+        if not self._places:
+            kind = "held-out pictures" if split == "held-out" else "pictures"
+            raise TrainingError(f"--data {self.where}: no {kind} in it")
+        self.bad: dict[str, str] = {}
+        self.classes, self.labels = _labels([self._folder(i) for i in range(len(self))])
+        self._kept: Kept | None = None
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def name(self, index: int) -> str:
+        """A picture's name, relative to its folder or archive."""
+        source, number = self._places[index]
+        return self._sources[source].names[number]
+
+    def _folder(self, index: int) -> str | None:
+        found: Source = self._sources[self._places[index][0]]
+        rest = self.name(index).removeprefix(found.prefix).lstrip("/")
+        return rest.partition("/")[0] if "/" in rest else None
+
+    def image(self, index: int) -> PIL.Image.Image:
+        """One picture, opened but not yet decoded; the file's own format, mode and size.
+
+        Raises:
+            OSError: it is no picture.
+        """
+        source, number = self._places[index]
+        return PIL.Image.open(io.BytesIO(self._sources[source].read(number)))
+
+    def pixels(self, index: int) -> Tensor:
+        """One picture, decoded, upright, sRGB: (3,H,W) uint8.
+
+        Raises:
+            Exception: it is damaged; decoders raise nearly anything.
+        """
+        if self._kept is not None:
+            return self._kept[index]
+        with self.image(index) as image:
+            array = np.array(to_srgb(upright(image))[0])
+        return torch.from_numpy(array).permute(2, 0, 1)
+
+    def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
+        """Answer from decoded pictures from now on; without those that are None."""
+        good = [i for i, picture in enumerate(decoded) if picture is not None]
+        self._places = [self._places[i] for i in good]
+        self.labels = self.labels[torch.tensor(good)]
+        found = [picture for picture in decoded if picture is not None]
+        decoded.clear()
+        self._kept = Kept(found, device)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a batch costs next to nothing: decoded already, and nothing to transform.
+
+        Pictures that lie on a device count as well: other processes could not reach them.
+        """
+        kept = self._kept
+        return kept is not None and (
+            kept.block.device.type != "cpu" or (kept.stacked is not None and self.transform is None)
+        )
+
+    def fingerprint(self) -> str:
+        """Count and names, in short: tells whether a resumed training has the same pictures."""
+        names = "\n".join(self.name(i) for i in range(len(self)))
+        return f"{len(self)} {hashlib.sha256(os.fsencode(names)).hexdigest()[:12]}"
+
+    def batch(self, draw: Draw) -> tuple[Batch, dict[str, str]]:
+        """A batch of bytes, transformed and mirrored; and which pictures were bad, and why.
+
+        Raises:
+            TrainingError: none of the batch can be read, or sizes differ without a transform.
+        """
+        kept = self._kept
+        if kept is not None and kept.stacked is not None and self.transform is None:
+            indices, bad = list(draw.indices), dict[str, str]()
+            pictures = kept.stacked[torch.tensor(indices, device=kept.stacked.device)]
+        else:
+            indices, found, bad = self._read(draw)
+            pictures = self._stack(found, indices)
+        if self.flip:
+            mirrored = [derive(draw.seed, "flip", i) % 2 == 1 for i in indices]
+            chosen = torch.tensor(mirrored, device=pictures.device)
+            pictures = torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+        return Batch(pictures, self.labels[torch.tensor(indices)]), bad
+
+    def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
+        """The same few pictures every time, as losses get them, for previews."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        batch, _ = self.batch(Draw(order[:count].tolist(), seed))
+        return batch.to(setup.device, torch.contiguous_format).pictures
+
+    def _read(self, draw: Draw) -> tuple[list[int], list[Tensor], dict[str, str]]:
+        indices, found, bad = [], [], {}
+        with torch.random.fork_rng(devices=[], enabled=self.transform is not None):
+            for index in draw.indices:
+                try:
+                    pixels = self.pixels(index)
+                except Exception as e:  # decoders raise nearly anything on damaged files
+                    bad[self.name(index)] = " ".join(str(e).split()) or type(e).__name__
+                    continue
+                if self.transform is not None:
+                    seed = derive(draw.seed, index)
+                    torch.default_generator.manual_seed(seed)
+                    random.seed(seed)
+                    pixels = self.transform(pixels)
+                indices.append(index)
+                found.append(pixels)
+        if not found:
+            name, reason = next(iter(bad.items()))
+            raise TrainingError(f"none of a batch's pictures can be read: {name}: {reason}")
+        return indices, found, bad
+
+    def _stack(self, found: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
+        for pixels, index in zip(found, indices, strict=True):
+            if pixels.shape != found[0].shape:
+                raise TrainingError(
+                    f"pictures must be of one size here, but {self.name(indices[0])} is "
+                    f"{_size(found[0])} and {self.name(index)} is {_size(pixels)}"
+                )
+        return torch.stack([pixels.contiguous() for pixels in found])
+
+
+class Kept:
+    """Decoded pictures in one block of bytes, on the CPU or on a device.
+
+    Args:
+        pictures: each (3,H,W) uint8. The list is emptied meanwhile, so that no more than one
+            picture is held twice.
+        device: where the block lies.
+
+    Attributes:
+        stacked: (N,3,H,W) uint8 where all have one size, else None.
+    """
+
+    def __init__(self, pictures: list[Tensor], device: torch.device) -> None:
+        self.shapes = [picture.shape for picture in pictures]
+        ends = np.cumsum([picture.numel() for picture in pictures]).tolist()
+        self.spans = list(zip([0, *ends], ends, strict=False))
+        block = torch.empty(ends[-1], dtype=torch.uint8)
+        pictures.reverse()
+        for start, end in self.spans:
+            block[start:end] = pictures.pop().reshape(-1)
+        self.block = block.to(device)
+        self.stacked = self.block.view(-1, *self.shapes[0]) if len(set(self.shapes)) == 1 else None
+
+    def __getitem__(self, index: int) -> Tensor:
+        start, end = self.spans[index]
+        return self.block[start:end].view(self.shapes[index])
+
+
+def _labels(folders: Sequence[str | None]) -> tuple[list[str], Tensor]:
+    names = sorted({folder for folder in folders if folder is not None})
+    if None in folders:
+        return [], torch.full((len(folders),), -1)
+    numbers: dict[Any, int] = {name: i for i, name in enumerate(names)}
+    return names, torch.tensor([numbers[folder] for folder in folders])
+
+
+def _size(pixels: Tensor) -> str:
+    return f"{pixels.shape[-1]}x{pixels.shape[-2]}"

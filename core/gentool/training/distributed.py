@@ -1,0 +1,142 @@
+"""Several processes, one training: a thin layer over torch.distributed.
+
+``torchrun`` starts the processes and tells each its place in environment variables; gradients are
+averaged by PyTorch's DistributedDataParallel. Without torchrun there is one process, and nothing
+of torch.distributed is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import torch
+from torch import distributed
+
+from gentool.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a training, and which of them this is.
+
+    Attributes:
+        rank: this process's number; only rank 0 writes files and talks.
+        size: how many there are, on all machines.
+        local_rank: this process's number on its machine, which picks its device.
+        local_size: how many there are on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def agree(self, stop: bool, share: float) -> tuple[bool, float]:
+        """Whether any process wants to stop, and how far the first one is.
+
+        Clocks and signals differ between processes, and all must take the same decision. All
+        must ask at the same time.
+        """
+        if self.size == 1:
+            return stop, share
+        votes = torch.tensor([float(stop), share if self.first else 0.0], dtype=torch.float64)
+        distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
+        return votes[0].item() > 0, votes[1].item()
+
+    def mean(self, values: Sequence[float]) -> list[float]:
+        """Means over the processes; all must ask at the same time, with as many values."""
+        if self.size == 1:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(total)
+        return [value / self.size for value in total.tolist()]
+
+
+def launched() -> bool:
+    """Whether torchrun, or something like it, started this process."""
+    return {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and talks."""
+    return int(os.environ.get("RANK", "0")) == 0 if launched() else True
+
+
+def join() -> Group:
+    """Meet the other processes, if there are any.
+
+    Raises:
+        DeviceError: this machine has fewer devices than processes, or nobody answers.
+    """
+    if not launched():
+        return Group()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    group = Group(*(int(os.environ.get(name, "1")) for name in names))
+    if torch.cuda.is_available():
+        if group.local_rank >= torch.cuda.device_count():
+            raise DeviceError(
+                f"process {group.local_rank} of this machine has no device: there are "
+                f"{torch.cuda.device_count()}; start as many processes as devices"
+            )
+        torch.cuda.set_device(group.local_rank)
+    # small decisions, such as whether to stop, are taken on the CPU without waiting for the GPU
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        distributed.init_process_group(backend)
+    except (RuntimeError, ValueError) as e:
+        raise DeviceError(f"cannot meet the other processes: {e}") from e
+    return group
+
+
+def leave(code: int) -> NoReturn:
+    """End a process that torchrun started, with this exit code.
+
+    Gloo's threads sometimes abort while the interpreter shuts down, long after all work is
+    done; leaving at once keeps the exit code true.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def launch(processes: int, arguments: Sequence[str]) -> int:
+    """Run ``gentool ARGUMENTS`` in that many processes on this machine, as torchrun would.
+
+    Returns:
+        The exit code of the first process that failed, else 0.
+    """
+    import logging
+    import uuid
+
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it in a line
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        max_restarts=0,
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", "gentool", *arguments)
+    except ChildFailedError as e:
+        return e.get_first_failure()[1].exitcode
+    except SignalException:
+        return 130
+    return 0

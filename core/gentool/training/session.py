@@ -1,0 +1,164 @@
+"""From a method's name, options and plan to a training: what ``gentool train`` calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gentool import __version__, weights
+from gentool.compute import Compute, choose, describe
+from gentool.errors import OutputError, UsageError
+from gentool.files import expand, write_atomic
+from gentool.options import Options
+from gentool.training.display import Display
+from gentool.training.distributed import Group, join
+from gentool.training.loop import fit
+from gentool.training.plan import Plan
+from gentool.training.seeds import derive, seed_everything
+from gentool.training.setup import Setup
+
+if TYPE_CHECKING:
+    from gentool.protocols import Trainer
+
+FILE = "run.json"
+
+
+def train(
+    method: str,
+    build: Callable[[Any, Setup], Trainer],
+    options: Options | None,
+    plan: Plan,
+    run: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    seed: int = 0,
+    start: Path | None = None,
+    display: Display | None = None,
+) -> bool:
+    """Train a method into a folder, in this process or in all that torchrun started.
+
+    Args:
+        method: its name, kept with the weights.
+        build: its Trainer class, or a function of the options and the setup.
+        options: of the trainer.
+        plan: how long, how, and how often what.
+        run: the folder; ``gentool run METHOD --weights RUN`` takes it afterwards.
+        device: as for :func:`gentool.compute.choose`.
+        precision: as there.
+        threads: as there.
+        seed: of everything random.
+        start: weights to begin from.
+        display: told what happens.
+
+    Returns:
+        Whether all is done; False after Ctrl-C.
+
+    Raises:
+        GentoolError: as :func:`gentool.training.fit` says, and where device or weights do not do.
+    """
+    if plan.resume and start:
+        raise UsageError("--resume goes on from the run's own networks; leave out --weights")
+    display, run = display or Display(), expand(run)
+    group = join()
+    setup = Setup(plan, _compute(group, device, precision, threads), group, display.note)
+    seed_everything(derive(seed, "networks"))  # the same in every process
+    trainer = build(options, setup)
+    if start:
+        _begin_from(trainer, start, method)
+    chosen = options.model_dump(mode="json") if options else {}
+    hyper = {f"{method}: {name}": value for name, value in chosen.items()}
+    facts: dict[str, Any] = {
+        "method": method,
+        "options": chosen,
+        "plan": plan.model_dump(mode="json", exclude_none=True),
+        "seed": seed,
+        "start": start.name if start else None,
+        "sets": [len(samples) for samples in trainer.datasets],
+        "machine": _machine(setup),
+    }
+    if group.first:
+        display.note(_headline(facts))
+    names = ", ".join(facts["plan"]["data"]) or "no --data"
+    metadata = {
+        "trained_on": f"{' and '.join(map(str, facts['sets']))} samples ({names})",
+        "origin": f"trained with gentool {__version__} on {facts['machine']['device']}",
+        "licence": "not stated; follows from the terms of the data",
+    }
+    begun = _remember(run, facts) if group.first else None
+    return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
+
+
+def _compute(group: Group, device: str, precision: str, threads: int | None) -> Compute:
+    if group.size > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{group.local_rank}"
+    return choose(device, precision, threads)
+
+
+def _begin_from(trainer: Trainer, start: Path, method: str) -> None:
+    given = weights.load(type(trainer.model), start, method)
+    for name, net in trainer.model.networks.items():
+        try:
+            net.load_state_dict(given.networks[name].state_dict())
+        except RuntimeError as e:
+            raise UsageError(
+                f"--weights {start}: made with other network settings than this training's: "
+                f"{str(e).splitlines()[-1].strip()}"
+            ) from e
+
+
+def _machine(setup: Setup) -> dict[str, Any]:
+    names = describe()
+    return {
+        "device": names.get(str(setup.device), str(setup.device))
+        if setup.device.type != "cpu"
+        else f"CPU, {torch.get_num_threads()} threads",
+        "processes": setup.group.size,
+        "precision": setup.compute.precision,
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gentool": __version__,
+    }
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    machine, plan = facts["machine"], facts["plan"]
+    step = plan["batch_size"] * plan["accumulate"] * machine["processes"]
+    sets = " and ".join(f"{count:,}" for count in facts["sets"])
+    return (
+        f"training {facts['method']} on {machine['device']}, {machine['precision']}: "
+        + (f"{sets} pictures, " if sets else "")
+        + f"{step} a step"
+    )
+
+
+def _remember(run: Path, facts: Mapping[str, Any]) -> Callable[[], None]:
+    """Write run.json, for people and for `gentool report`; one entry for every resume."""
+
+    def write() -> None:
+        path = run / FILE
+        try:
+            sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
+        except (OSError, ValueError, KeyError):
+            sessions = []
+        begun = datetime.now(UTC).isoformat(timespec="seconds")
+        if not facts["plan"].get("resume"):
+            sessions = []
+        sessions.append({"begun": begun, "command": sys.argv[1:], **facts})
+        try:
+            write_atomic(path, json.dumps({"sessions": sessions}, indent=2).encode())
+        except OSError as e:
+            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+
+    return write

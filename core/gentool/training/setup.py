@@ -1,0 +1,59 @@
+"""What the engine gives a trainer to build itself with."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from gentool.compute import Compute
+from gentool.progress import silent
+from gentool.training.distributed import Group
+from gentool.training.plan import Plan
+
+Net = TypeVar("Net", bound=nn.Module)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Device, precision and settings of one training.
+
+    Attributes:
+        plan: what was asked for: ``plan.data``, ``plan.batch_size`` ...
+        compute: device and precision.
+        group: the processes that train together.
+        note: tells the user something, in one line.
+    """
+
+    plan: Plan
+    compute: Compute
+    group: Group = field(default_factory=Group)
+    note: Callable[[str], None] = field(default=silent)
+
+    @property
+    def device(self) -> torch.device:
+        return self.compute.device
+
+    def place(self, net: Net) -> Net:
+        """Move a network to the device, in the memory layout asked for."""
+        layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
+        moved: Any = net  # the stubs of Module.to lack memory_format
+        moved.to(device=self.device, memory_format=layout)
+        return net
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Run the body's convolutions and matrix products in the precision asked for.
+
+        Put it around networks only: statistics and losses want float32.
+        """
+        return self.compute.autocast()
+
+    def compile(self, function: Function) -> Function:
+        """``torch.compile`` of a function or network if ``--compile`` asks for it."""
+        compiled: Any = torch.compile(function) if self.plan.compile else function
+        return compiled  # type: ignore[no-any-return]

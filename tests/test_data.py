@@ -1,0 +1,359 @@
+"""Pictures on their way to a trainer: sources, labels, order, workers, cache, inspection."""
+
+import json
+import os
+import random
+import signal
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from gentool import TrainingError
+from gentool.cli.main import invoke
+from gentool.compute import choose
+from gentool.progress import Progress
+from gentool.training import Batch, Group, Pictures, Plan, ScaleCrop, Setup, held_out
+from gentool.training.data.cache import estimate, keep_decoded
+from gentool.training.data.feed import Feed, feeds
+from gentool.training.data.order import Order
+from gentool.training.data.pictures import Draw
+from gentool.training.data.sources import find
+
+CPU = torch.device("cpu")
+
+
+def colour(i):
+    return (i * 6, 255 - i * 6, i)
+
+
+def write(folder, count=40, size=(12, 10)):
+    """Pictures of one colour each, in two folders: ``a`` has the even ones."""
+    for i in range(count):
+        path = folder / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, colour(i)).save(path)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write(tmp_path / "data")
+
+
+def pack(folder, path):
+    """The folder below ``train/`` in an archive of that name, a text file beside it."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.rglob("*.png")):
+                archive.write(file, f"train/{file.relative_to(folder).as_posix()}")
+            archive.writestr("train/readme.txt", "no picture")
+        return path
+    with tarfile.open(path, f"w:{path.suffix[1:] if path.suffix != '.tar' else ''}") as archive:
+        archive.add(folder, "train")
+        archive.add(__file__, "train/readme.txt")
+    return path
+
+
+@pytest.mark.parametrize("name", ["p.tar", "p.tar.gz", "p.tar.xz", "p.tar.bz2", "p.zip"])
+def test_archives_give_what_the_folder_gives(folder, tmp_path, name):
+    archive = pack(folder, tmp_path / name)
+    plain, packed = find(folder), find(f"{archive}:train/")
+    assert packed.names == [f"train/{n}" for n in plain.names]
+    for i in (0, 7, 39):
+        assert packed.read(i) == plain.read(i)
+    assert find(f"{archive}:train/b/").names == [f"train/{n}" for n in plain.names if n[0] == "b"]
+
+
+def test_labels_are_the_first_folder_after_the_prefix(folder, tmp_path):
+    archive = pack(folder, tmp_path / "p.tar")
+    for paths in ([folder], [f"{archive}:train/"]):
+        pictures = Pictures(paths, split="all")
+        assert pictures.classes == ["a", "b"]
+        batch, _ = pictures.batch(Draw([0, 1, 20, 21], 0))
+        assert batch.labels.tolist() == [0, 0, 1, 1]
+    assert Pictures([archive], split="all").classes == ["train"]
+    (folder / "loose.png").write_bytes((folder / "a/00.png").read_bytes())
+    loose = Pictures([folder], split="all")
+    assert loose.classes == []
+    assert set(loose.labels.tolist()) == {-1}
+
+
+def test_one_picture_in_sixteen_is_kept_for_validation(folder):
+    training, validation = Pictures([folder]), Pictures([folder], split="held-out")
+    assert len(training) + len(validation) == len(Pictures([folder], split="all")) == 40
+    names = [validation.name(i) for i in range(len(validation))]
+    assert names
+    assert all(map(held_out, names))
+    assert not any(held_out(training.name(i)) for i in range(len(training)))
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        ("nothing.tar", "no such folder or archive"),
+        ("dat", "no such folder or archive; did you mean 'data'"),
+        ("empty", "no pictures in it"),
+        ("text.txt", r"not a folder, nor one of the archives .tar"),
+        ("broken.tar", "cannot read it"),
+        ("broken.zip", "cannot read it"),
+        ("cut.tar.xz", "cannot read it"),
+        ("p.tar:test/", "nothing in .*p.tar begins with 'test/'"),
+        ("data:train/", "a part of a folder is given by its own path"),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line(folder, tmp_path, data, error):
+    (tmp_path / "empty").mkdir()
+    for name in ("text.txt", "broken.tar", "broken.zip"):
+        (tmp_path / name).write_bytes(b"nothing to see here" * 100)
+    pack(folder, tmp_path / "p.tar")
+    whole = pack(folder, tmp_path / "whole.tar.xz").read_bytes()
+    (tmp_path / "cut.tar.xz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TrainingError, match=error):
+        Pictures([f"{tmp_path}/{data}"])
+
+
+def test_no_data_at_all_names_the_flag():
+    with pytest.raises(TrainingError, match="--data: is required"):
+        Pictures([])
+
+
+# --- the order ----------------------------------------------------------------------------
+
+
+def test_two_ranks_see_together_what_one_sees_and_nothing_twice():
+    one = Order(100, 16, 1, Group(), 5)
+    ranks = [Order(100, 8, 1, Group(rank, 2), 5) for rank in range(2)]
+    assert one.per_epoch == ranks[0].per_epoch == 6
+    for number in range(13):
+        both = [i for order in ranks for i in order(number).indices]
+        assert both == list(one(number).indices)
+    for epoch in range(2):
+        seen = [i for n in range(6) for i in one(epoch * 6 + n).indices]
+        assert len(seen) == len(set(seen)) == 96
+    assert one(0).indices != one(6).indices
+    assert one(0).seed != one(6).seed
+
+
+def test_an_order_can_begin_anywhere():
+    a, b = Order(50, 7, 2, Group(), 1), Order(50, 7, 2, Group(), 1)
+    whole = [a(n).indices for n in range(20)]
+    assert [b(n).indices for n in range(13, 20)] == whole[13:]
+    assert a.per_epoch == 6  # three steps of two batches of seven; eight are left over
+
+
+# --- batches ------------------------------------------------------------------------------
+
+
+class Brighten:
+    """A random transform that tells what it drew."""
+
+    def __call__(self, pixels):
+        return (pixels // 2 + int(torch.randint(100, ()))).byte()
+
+
+def take(pictures, count, workers=0, start=0, **group):
+    order = Order(len(pictures), 4, 1, Group(**group), 3)
+    feed = Feed(pictures, order, workers, CPU)
+    feed.number = start
+    found = [next(feed) for _ in range(count)]
+    feed.close()
+    return found, feed
+
+
+@pytest.mark.parametrize("transform", [None, Brighten()])
+def test_workers_cache_and_ranks_change_nothing(folder, transform):
+    here, _ = take(Pictures([folder], transform), 12)
+    elsewhere, _ = take(Pictures([folder], transform), 12, workers=2)
+    kept = Pictures([folder], transform)
+    assert keep_decoded(kept, CPU, "ram", Progress())
+    cached, _ = take(kept, 12)
+    late, _ = take(Pictures([folder], transform), 4, start=8)
+    for a, *others in zip(here, elsewhere, cached, strict=True):
+        for b in others:
+            assert torch.equal(a.pictures, b.pictures)
+            assert torch.equal(a.labels, b.labels)
+    assert all(torch.equal(a.pictures, b.pictures) for a, b in zip(here[8:], late, strict=True))
+    assert here[0].pictures.dtype == torch.float32
+    assert here[0].pictures.max() <= 1
+
+
+def test_drawing_a_batch_leaves_the_global_generator_alone(folder):
+    pictures = Pictures([folder], Brighten())
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    pictures.batch(Draw([0, 1], 9))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_mirrored_is_half_of_them_chosen_anew_in_every_pass(tmp_path):
+    wide = Image.new("RGB", (2, 1))
+    wide.putpixel((0, 0), (255, 255, 255))
+    for i in range(60):
+        wide.save(tmp_path / f"{i}.png")
+    pictures = Pictures([tmp_path], split="all")
+    passes = [pictures.batch(Draw(range(60), seed))[0].pictures[:, 0, 0, 0] > 0 for seed in (1, 2)]
+    assert all(15 < p.sum() < 45 for p in passes)
+    assert not torch.equal(*passes)
+    straight = Pictures([tmp_path], split="all", flip=False)
+    assert (straight.batch(Draw(range(60), 1))[0].pictures[:, 0, 0, 0] > 0).all()
+
+
+def test_damaged_pictures_are_skipped_and_named_once(folder):
+    (folder / "a/02.png").write_bytes((folder / "a/02.png").read_bytes()[:40])
+    notes = []
+    pictures = Pictures([folder], split="all")
+    feed = Feed(pictures, Order(40, 10, 1, Group(), 0), 0, CPU, note=notes.append)
+    sizes = [len(next(feed)) for _ in range(8)]
+    assert sorted(sizes) == [9, 9, *[10] * 6]
+    assert len(notes) == 1
+    assert "skipped a/02.png" in notes[0]
+    kept = Pictures([folder], split="all")
+    keep_decoded(kept, CPU, "ram", Progress())
+    assert len(kept) == 39
+    assert list(kept.bad) == ["a/02.png"]
+
+
+def test_a_set_without_a_sound_picture_is_one_line(tmp_path):
+    (tmp_path / "0.png").write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match=r"none of a batch's pictures can be read: 0\.png"):
+        Pictures([tmp_path], split="all").batch(Draw([0], 0))
+    with pytest.raises(TrainingError, match="none of 1 pictures can be read"):
+        keep_decoded(Pictures([tmp_path], split="all"), CPU, "ram", Progress())
+
+
+def test_different_sizes_need_a_transform(folder):
+    Image.new("RGB", (30, 20)).save(folder / "a/00.png")
+    with pytest.raises(TrainingError, match=r"of one size here, but .* 30x20"):
+        Pictures([folder], split="all").batch(Draw(range(4), 0))
+    batch, _ = Pictures([folder], ScaleCrop(8, (9, 40)), split="all").batch(Draw(range(4), 0))
+    assert batch.pictures.shape == (4, 3, 8, 8)
+
+
+def test_errors_in_workers_stay_one_line(folder):
+    Image.new("RGB", (30, 20)).save(folder / "a/00.png")
+    pictures = Pictures([folder], split="all")
+    feed = Feed(pictures, Order(40, 40, 1, Group(), 0), 1, CPU)
+    with pytest.raises(TrainingError, match=r"^pictures must be of one size") as error:
+        next(feed)
+    assert "Traceback" not in str(error.value)
+
+
+def test_scale_crops_have_the_size_and_follow_the_generator():
+    picture = torch.randint(256, (3, 60, 90), dtype=torch.uint8)
+    crop = ScaleCrop(32, (50, 200))
+    torch.manual_seed(1)
+    one, other = crop(picture), crop(picture)
+    torch.manual_seed(1)
+    assert torch.equal(one, crop(picture))
+    assert not torch.equal(one, other)
+    assert one.shape == (3, 32, 32)
+    assert one.dtype == torch.uint8
+    assert ScaleCrop(64, (1000, 2000))(picture[:, :10, :10]).shape == (3, 64, 64)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_worker_that_dies_is_started_again_and_nothing_is_lost(folder):
+    pictures = Pictures([folder])
+    whole, _ = take(pictures, 30)
+    notes = []
+    order = Order(len(pictures), 4, 1, Group(), 3)
+    feed = Feed(pictures, order, 1, CPU, note=notes.append)
+    found = [next(feed) for _ in range(3)]
+    os.kill(feed._stream._workers[0].pid, signal.SIGKILL)
+    found += [next(feed) for _ in range(27)]
+    feed.close()
+    assert notes == ["a process that prepares the pictures died; starting it again"]
+    assert all(torch.equal(a.pictures, b.pictures) for a, b in zip(whole, found, strict=True))
+
+
+class Deadly:
+    def __call__(self, pixels):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_workers_that_keep_dying_are_one_line(folder, monkeypatch):
+    monkeypatch.setattr("gentool.training.data.feed.RESTARTS", 1)
+    feed = Feed(Pictures([folder], Deadly()), Order(30, 4, 1, Group(), 3), 1, CPU)
+    with pytest.raises(TrainingError, match=r"died 2 times; .*--workers"):
+        next(feed)
+
+
+# --- the cache ----------------------------------------------------------------------------
+
+
+def test_pictures_are_kept_where_they_fit(folder, monkeypatch):
+    pictures = Pictures([folder], split="all")
+    assert estimate(pictures) == 40 * 3 * 12 * 10
+    assert not keep_decoded(pictures, CPU, "none", Progress())
+    with monkeypatch.context() as patch:
+        patch.setattr("gentool.training.data.cache._free_memory", lambda: 1000)
+        assert not keep_decoded(pictures, CPU, "auto", Progress())
+    assert keep_decoded(pictures, CPU, "auto", Progress())
+    assert pictures.ready
+    assert not Pictures([folder]).ready
+
+
+def test_mixed_sizes_can_be_kept_and_cropped(folder):
+    Image.new("RGB", (30, 20), (9, 9, 9)).save(folder / "a/00.png")
+    pictures = Pictures([folder], ScaleCrop(8, (9, 40)), split="all")
+    keep_decoded(pictures, CPU, "ram", Progress())
+    assert not pictures.ready  # crops are worth a process of their own
+    assert pictures.pixels(0).shape == (3, 20, 30)
+    assert pictures.batch(Draw(range(9), 0))[0].pictures.shape == (9, 3, 8, 8)
+
+
+def test_feeds_give_one_batch_of_each_set(folder, tmp_path):
+    small = write(tmp_path / "small", 10)
+    plan = Setup(Plan(batch_size=4), choose("cpu", "fp32"))
+    both = feeds([Pictures([folder]), Pictures([small], split="all")], plan, 0, Progress())
+    batches = [next(feed) for feed in both]
+    assert all(isinstance(batch, Batch) and len(batch) == 4 for batch in batches)
+    big, sets = Setup(Plan(batch_size=16), choose("cpu", "fp32")), [Pictures([small], split="all")]
+    with pytest.raises(TrainingError, match="the set has 10 pictures"):
+        feeds(sets, big, 0, Progress())
+
+
+# --- gentool data inspect -------------------------------------------------------------------
+
+
+def test_inspect_counts_and_draws_a_sheet(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (30, 20)).save(folder / "a/00.jpg")
+    assert invoke(["data", "inspect", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "pictures  41" in out
+    assert "from 12x10 to 30x20, median 12x10" in out
+    assert "40 PNG, 1 JPEG" in out
+    assert "2: 21 a, 20 b" in out
+    with Image.open("data-sheet.png") as sheet:
+        assert sheet.width > 400
+    invoke(["data", "inspect", str(folder)])
+    assert Path("data-sheet-2.png").exists()
+
+
+def test_inspect_names_bad_files_and_exits_1(folder, tmp_path, capsys):
+    (folder / "b/01.png").write_bytes(b"nothing")
+    sheet = tmp_path / "s.jpg"
+    assert invoke(["data", "inspect", str(folder), "--json", "-o", str(sheet)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["count"] == 40
+    assert found["classes"] == {"a": 20, "b": 20}
+    assert list(found["bad"]) == ["b/01.png"]
+    assert sheet.exists()
+    assert invoke(["data", "inspect", str(tmp_path / "no"), "--no-sheet"]) == 2
+    assert "no such folder or archive" in capsys.readouterr().err
+
+
+def test_random_numbers_of_a_sample_follow_from_pass_and_number_alone(folder):
+    pictures = Pictures([folder], Brighten(), flip=False)
+    order = list(range(8))
+    random.Random(1).shuffle(order)
+    straight, _ = pictures.batch(Draw(range(8), 4))
+    shuffled, _ = pictures.batch(Draw(order, 4))
+    assert torch.equal(straight.pictures[order], shuffled.pictures)
