@@ -1,9 +1,9 @@
 """Read a plugin's cards out of its source text, without importing it.
 
 A card is written as literals, so that what a wheel claims can be compared with what it holds
-before any of its code runs. Understood are texts, numbers, tuples and lists, ``+`` between texts,
-names that the same file assigns once, and calls of ``Card``, ``Action``, ``Training``,
-``WeightsFile`` and ``Record``.
+before any of its code runs. Understood are texts, numbers, tuples, lists and dictionaries, ``+``
+between texts, names that the same file assigns once, and calls of ``Card``, ``Action``,
+``Training``, ``WeightsFile`` and ``Record``.
 """
 
 from __future__ import annotations
@@ -92,11 +92,12 @@ class _Reader:
             return node.value
         if isinstance(node, ast.Name) and node.id in self.names:
             return self.value(self.names[node.id])
-        if isinstance(node, ast.Tuple | ast.List):
-            items = [self.value(item) for item in node.elts]
-            return tuple(items) if isinstance(node, ast.Tuple) else items
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return -self.value(node.operand)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             return self._sum(node)
+        if isinstance(node, ast.Tuple | ast.List | ast.Dict):
+            return self._several(node)
         if isinstance(node, ast.JoinedStr):
             parts = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
             values = [self.value(part) for part in parts]
@@ -109,6 +110,16 @@ class _Reader:
             named = {str(k.arg): self.value(k.value) for k in node.keywords}
             return _CALLS[kind](*unnamed, **named)
         raise _NotLiteral(node)
+
+    def _several(self, node: ast.Tuple | ast.List | ast.Dict) -> Any:
+        if isinstance(node, ast.Dict):
+            keys = [key for key in node.keys if key]
+            if len(keys) < len(node.keys):  # {**more}
+                raise _NotLiteral(node)
+            values = [self.value(value) for value in node.values]
+            return dict(zip(map(self.value, keys), values, strict=True))
+        items = [self.value(item) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
 
     def _sum(self, node: ast.BinOp) -> Any:
         left, right = self.value(node.left), self.value(node.right)

@@ -25,6 +25,7 @@ KINDS = {
     "losses": ("gentool.extensions", "A loss for gentool's trainers"),
     "metrics": ("gentool.extensions", "A metric for gentool"),
 }
+EXTRAS = {"method": '\n[project.optional-dependencies]\ntrain = ["gentool-core[train]"]\n'}
 
 
 def create(name: str, kind: str = "method", folder: Path | None = None, author: str = "") -> Path:
@@ -85,6 +86,8 @@ def _words(name: str, kind: str, author: str) -> dict[str, str]:
         "description": description,
         "author": " ".join(author.replace('"', "'").split()) or f"The {distribution} authors",
         "year": str(dt.datetime.now(tz=dt.UTC).year),
+        "train": "[train]" if kind in EXTRAS else "",
+        "extras": EXTRAS.get(kind, ""),
         # before 1.0 every minor version may break plugins, see docs/stability.md
         "core": f">={major}.{minor},<{f'0.{int(minor) + 1}' if major == '0' else int(major) + 1}",
     }

@@ -29,7 +29,7 @@ OF_METHODS: tuple[Check, ...] = (
     dynamic.actions_run_on_small_and_odd_pictures,
     dynamic.a_batch_equals_its_items,
     dynamic.the_same_seed_gives_the_same_result,
-    training.one_step_reaches_every_parameter,
+    training.two_steps_reach_every_parameter,
 )
 OF_EXTENSIONS: tuple[Check, ...] = (
     offers.records_are_complete,

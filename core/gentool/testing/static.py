@@ -78,8 +78,19 @@ def every_reference_resolves(subject: Subject) -> Iterator[Finding]:
     if not plugin.usable:
         raise Skip(f"it is {plugin.status}")
     checked = plugins.check(plugin)
+    if checked.usable and _lacks_another(checked.error, subject.entry.module.partition(".")[0]):
+        raise Skip(checked.cause)  # an extra, which not everyone installs
     if checked.cause and checked.cause != plugin.cause:
         yield Finding(checked.cause, "correct the reference, or add what it needs as a dependency")
+
+
+def _lacks_another(error: BaseException | None, package: str) -> bool:
+    """Whether an import failed for want of a package that is not the plugin's own."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            return (error.name or "").partition(".")[0] != package
+        error = error.__cause__
+    return False
 
 
 def options_are_documented_and_their_defaults_valid(subject: Subject) -> Iterator[Finding]:

@@ -14,8 +14,8 @@ def small_training(folder):
         tensors[f"conv{layer}.bias"] = torch.zeros(6)
         width = 6
     save_file(tensors, folder / "teacher.safetensors")
-    small = {"batch_size": 2, "crop_size": 64, "warm_up": 1}
-    return {"teacher": [folder / "teacher.safetensors"], **small}
+    teacher = [folder / "teacher.safetensors"]
+    return {"teacher": teacher, "crop_size": 64, "reproduce_steps": 1}
 
 
 class TestAdaIN(Conformance):
