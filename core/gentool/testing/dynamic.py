@@ -35,7 +35,7 @@ def packaged_weights_match_and_load_strictly(subject: Subject) -> Iterator[Findi
 def saving_and_loading_is_bit_exact(subject: Subject) -> Iterator[Finding]:
     import torch
 
-    model = subject.method.model
+    model = subject.model
     if not model.networks:
         raise Skip("it has no networks")
     path = subject.folder / "saved.safetensors"
@@ -57,6 +57,7 @@ def saving_and_loading_is_bit_exact(subject: Subject) -> Iterator[Finding]:
 
 
 def actions_run_on_small_and_odd_pictures(subject: Subject) -> Iterator[Finding]:
+    assert subject.model  # or skip
     for action in subject.card.actions:
         for size in SIZES if _picture_fields(action) else SIZES[:1]:
             shown = f"{action.name} of a picture of {size[0]} x {size[1]} pixels"

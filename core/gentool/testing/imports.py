@@ -21,7 +21,12 @@ def plugin_and_options_import_nothing_slow(subject: Subject) -> Iterator[Finding
         modules |= {reference.partition(":")[0]: "options" for reference in used}
     for module, kind in modules.items():
         heavy = {"torch", "pydantic"} if kind == "plugin" else {"torch"}
-        seconds, culprit, imported = min(_import(module, kind) for _ in range(TRIES))
+        seconds, culprit, imported = _import(module, kind)
+        for _ in range(TRIES - 1):  # another program may have been in the way
+            if seconds > BUDGETS[kind] and not heavy & set(imported):
+                seconds, culprit, imported = min(
+                    (seconds, culprit, imported), _import(module, kind)
+                )
         remedy = f"import it inside the functions of actions.py that need it, not in {module}"
         if found := sorted(heavy & set(imported)):
             yield Finding(f"{module} imports {' and '.join(found)}", remedy)

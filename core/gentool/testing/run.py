@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gentool.distributions import METHODS, EntryPoint
+from gentool.errors import GentoolError
 from gentool.testing import command, dynamic, imports, offers, static, training, wheel
 from gentool.testing.subject import Finding, Skip, Subject, find
 
@@ -80,8 +81,10 @@ def run(one: Check, subject: Subject) -> Result:
         details = tuple(str(finding) for finding in one(subject))
     except Skip as e:
         return Result(subject.entry.name, words, "skipped", (str(e),))
-    except (Exception, SystemExit) as e:
+    except GentoolError as e:
+        return Result(subject.entry.name, words, "failed", (f"{e}; correct the plugin",))
+    except (Exception, SystemExit) as e:  # foreign code raises anything
         where = traceback.extract_tb(e.__traceback__)[-1]
-        text = f"{type(e).__name__}: {e} ({where.filename}, line {where.lineno})"
+        text = f"{type(e).__name__}: {e}; correct {where.filename}, line {where.lineno}"
         return Result(subject.entry.name, words, "failed", (" ".join(text.split()),))
     return Result(subject.entry.name, words, "failed" if details else "ok", details)

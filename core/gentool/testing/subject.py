@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import cards, distributions, plugins
-from gentool.errors import PluginError, UsageError, did_you_mean
+from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from gentool.cards import Card
     from gentool.distributions import EntryPoint
     from gentool.options import Options
+    from gentool.protocols import Model
     from gentool.runner import Method
 
 SIZES = ((64, 48), (33, 47), (7, 9), (1, 1))  # height and width of the pictures to try
@@ -95,6 +96,18 @@ class Subject:
         from gentool.runner import Method
 
         return Method(self.card, Settings(device="cpu", precision="fp32", seed=0))
+
+    @property
+    def model(self) -> Model:
+        """Its networks with the packaged weights.
+
+        Raises:
+            Skip: they cannot be loaded (which another check reports).
+        """
+        try:
+            return self.method.model
+        except GentoolError as e:
+            raise Skip(f"its model cannot be loaded: {e}") from e
 
     @functools.cached_property
     def folder(self) -> Path:
