@@ -2,7 +2,7 @@
 
 A card is written as literals, so that what a wheel claims can be compared with what it holds
 before any of its code runs. Understood are texts, numbers, tuples, lists and dictionaries, ``+``
-between texts, names that the same file assigns once, and calls of ``Card``, ``Action``,
+between texts, names that the same file assigns above, and calls of ``Card``, ``Action``,
 ``Training``, ``WeightsFile`` and ``Record``.
 """
 
@@ -76,22 +76,28 @@ class _Reader:
 
     def __init__(self, tree: ast.Module) -> None:
         self.steps = 0
-        found: dict[str, list[ast.expr]] = {}
+        self.assigned: dict[str, list[ast.expr]] = {}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 for name in (target.id for target in targets if isinstance(target, ast.Name)):
-                    found.setdefault(name, []).append(node.value)
-        self.names = {name: values[0] for name, values in found.items() if len(values) == 1}
+                    self.assigned.setdefault(name, []).append(node.value)
+
+    def _named(self, node: ast.Name) -> ast.expr:
+        """The last value that a name was given above its use."""
+        above = [v for v in self.assigned.get(node.id, ()) if v.lineno < node.lineno]
+        if not above:
+            raise _NotLiteral(node)
+        return max(above, key=lambda value: value.lineno)
 
     def value(self, node: ast.expr) -> Any:
         self.steps += 1
-        if self.steps > MAX_STEPS:  # names may lead to each other, or to themselves
+        if self.steps > MAX_STEPS:  # names may double each other again and again
             raise _NotLiteral(node)
         if isinstance(node, ast.Constant):
             return node.value
-        if isinstance(node, ast.Name) and node.id in self.names:
-            return self.value(self.names[node.id])
+        if isinstance(node, ast.Name):
+            return self.value(self._named(node))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -self.value(node.operand)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
