@@ -188,16 +188,18 @@ def test_hook_gentool_training_step(site, tmp_path):
     """
     site.add("gentool-t", {"gentool.extensions": {"t": "t_plugin"}}, {"t_plugin": watch})
     code = """
-        import sys, torch
+        import sys
         from pathlib import Path
-        from gentool.training import Plan, fit
         sys.path.insert(0, {tests!r})
-        from tiny import TinyTrainer
-        fit(TinyTrainer(), Path({run!r}), Plan(4, log_every=2), "tiny", {{}}, report=lambda t: None)
+        import tiny
+        tiny.train(Path({run!r}), steps=4, log_every=2)
     """
     code = textwrap.dedent(code).format(tests=str(Path(__file__).parent), run=str(tmp_path / "r"))
     done = site.python("-c", code)
-    assert done.stdout.splitlines() == ["tiny 2 ['loss']", "tiny 4 ['loss']"], done.stderr
+    assert done.stdout.splitlines() == [
+        "tiny 2 ['error', 'gradient', 'loss']",
+        "tiny 4 ['error', 'gradient', 'loss']",
+    ], done.stderr
 
 
 ORDER = """

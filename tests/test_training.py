@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from gentool import OutputError, TrainingError, weights
-from gentool.compute import choose
-from gentool.training import Display, Moment, Plan, Setup, Update
+from gentool.compute import Compute, choose
+from gentool.training import Display, Moment, Plan, Setup, Update, fit
 from gentool.training.stepper import Stepper
 
 HERE = Path(__file__).parent
@@ -308,6 +308,36 @@ def test_clipping_limits_the_gradient_and_logs_it_before():
     scalars = Stepper([update], setup(clip=2.0))(Moment(0, 0.0), [[torch.ones(1, 1)]])
     assert scalars["gradient"].item() == pytest.approx(100)
     assert net.weight.grad.item() == pytest.approx(2.0, rel=1e-4)
+
+
+def test_fp16_scales_the_loss_and_skips_a_step_whose_gradients_overflow():
+    net = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(net.weight)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    update = Update({"net": net}, optimizer, lambda m, b: (net(b).sum(), {}))
+    half = Setup(Plan(), Compute(torch.device("cpu"), torch.float16))
+    stepper = Stepper([update], half)
+    scale = stepper.scaler.get_scale()
+    stepper(Moment(0, 0.0), [[torch.ones(1, 1)]])
+    assert net.weight.item() == pytest.approx(0.9)  # the gradient of 1 was scaled and scaled back
+    stepper(Moment(1, 0.0), [[torch.full((1, 1), 1e38)]])
+    assert net.weight.item() == pytest.approx(0.9)
+    assert stepper.scaler.get_scale() == scale / 2
+
+
+def test_the_scaler_is_resumed(tmp_path):
+    half = Compute(torch.device("cpu"), torch.float16)
+    plan = {"batch_size": 16, "steps": 5, "checkpoint_every": 5}
+    trainer = tiny.TinyTrainer()
+    fit(trainer, Setup(Plan(**plan), half), tmp_path, "tiny")
+    header = weights.read_header(tmp_path / "checkpoints/0000005.safetensors")
+    scaler = json.loads(header.metadata["position"])["scaler"]
+    assert scaler["scale"] > 1
+    assert scaler["_growth_tracker"] == 5
+    again = Setup(Plan(**plan | {"steps": 7}, resume=True, allow_changes=True), half)
+    assert fit(tiny.TinyTrainer(), again, tmp_path, "tiny")
+    header = weights.read_header(tmp_path / "checkpoints/0000007.safetensors")
+    assert json.loads(header.metadata["position"])["scaler"]["_growth_tracker"] == 7
 
 
 @pytest.mark.parametrize(

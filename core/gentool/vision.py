@@ -31,7 +31,8 @@ def transforms() -> Any:
         return _import()
     except ModuleNotFoundError as e:
         raise PluginError(
-            f"training needs {e.name}, which is not installed; pip install 'gentool-core[train]'"
+            f"training needs {str(e.name).partition('.')[0]}, which is not installed; "
+            "pip install 'gentool-core[train]'"
         ) from e
     except RuntimeError as e:
         if "torchvision::nms" not in str(e):

@@ -8,7 +8,7 @@ from gentool.cli.talk import Talk
 from gentool.training.display import Display, Record
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 
 class Lines(Talk, Display):
@@ -34,15 +34,19 @@ class Lines(Talk, Display):
 
 
 class Live(Lines):
-    """A bar with the time left and a table of the last figures, redrawn in place."""
+    """A bar with the time left and a table of the last figures, redrawn in place.
 
-    def __init__(self) -> None:
+    Args:
+        console: where; stderr if None.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         from rich.console import Console
         from rich.live import Live as RichLive
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-        self.console = Console(stderr=True)
+        self.console = console or Console(stderr=True)
         self.columns = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -111,7 +111,7 @@ def _curve(name: str, points: Sequence[tuple[int, float]]) -> str:
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.3)
     out = io.StringIO()
-    figure.savefig(out, format="svg")
+    figure.savefig(out, format="svg", metadata={"Date": None})
     svg = out.getvalue()
     return svg[svg.index("<svg") :]
 

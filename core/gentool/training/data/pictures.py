@@ -14,16 +14,19 @@ from typing import Any, Literal
 import numpy as np
 import PIL.Image
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from gentool.errors import TrainingError
+from gentool.errors import GentoolError, TrainingError
 from gentool.images import to_srgb, upright
+from gentool.training.data.kept import Kept
 from gentool.training.data.sources import Source, find
 from gentool.training.seeds import derive
 from gentool.training.setup import Setup
 
 Split = Literal["training", "held-out", "all"]
 Transform = Callable[[Tensor], Tensor]
+Rows = NDArray[np.uint8]  # a picture as Pillow gives it, (H,W,3)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    def pin_memory(self) -> Batch:
+        """The same in memory from which a GPU copies quickly; the loader calls this."""
+        return Batch(self.pictures.pin_memory(), self.labels.pin_memory())
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
         """Moved to a device, bytes turned into floats there."""
@@ -144,9 +151,11 @@ class Pictures:
         """
         if self._kept is not None:
             return self._kept[index]
+        return torch.from_numpy(self._decode(index)).permute(2, 0, 1)
+
+    def _decode(self, index: int) -> Rows:
         with self.image(index) as image:
-            array = np.array(to_srgb(upright(image))[0])
-        return torch.from_numpy(array).permute(2, 0, 1)
+            return np.array(to_srgb(upright(image))[0])
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
         """Answer from decoded pictures from now on; without those that are None."""
@@ -165,7 +174,7 @@ class Pictures:
         """
         kept = self._kept
         return kept is not None and (
-            kept.block.device.type != "cpu" or (kept.stacked is not None and self.transform is None)
+            kept.device.type != "cpu" or (kept.uniform and self.transform is None)
         )
 
     def fingerprint(self) -> str:
@@ -180,16 +189,15 @@ class Pictures:
             TrainingError: none of the batch can be read, or sizes differ without a transform.
         """
         kept = self._kept
-        if kept is not None and kept.stacked is not None and self.transform is None:
+        if kept is not None and kept.uniform and self.transform is None:
             indices, bad = list(draw.indices), dict[str, str]()
-            pictures = kept.stacked[torch.tensor(indices, device=kept.stacked.device)]
+            pictures = kept.take(indices)
+            if self.flip:
+                chosen = torch.tensor([_mirrored(draw, i) for i in indices], device=pictures.device)
+                pictures = torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
         else:
-            indices, found, bad = self._read(draw)
-            pictures = self._stack(found, indices)
-        if self.flip:
-            mirrored = [derive(draw.seed, "flip", i) % 2 == 1 for i in indices]
-            chosen = torch.tensor(mirrored, device=pictures.device)
-            pictures = torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
+            indices, rows, bad = self._read(draw)
+            pictures = self._stack(rows, indices)
         return Batch(pictures, self.labels[torch.tensor(indices)]), bad
 
     def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
@@ -198,63 +206,55 @@ class Pictures:
         batch, _ = self.batch(Draw(order[:count].tolist(), seed))
         return batch.to(setup.device, torch.contiguous_format).pictures
 
-    def _read(self, draw: Draw) -> tuple[list[int], list[Tensor], dict[str, str]]:
-        indices, found, bad = [], [], {}
+    def _read(self, draw: Draw) -> tuple[list[int], list[Rows | Tensor], dict[str, str]]:
+        """Pictures as rows of pixels, (H,W,3), in NumPy, which is quick for small ones."""
+        indices, found, bad = [], list[Rows | Tensor](), {}
         with torch.random.fork_rng(devices=[], enabled=self.transform is not None):
             for index in draw.indices:
                 try:
-                    pixels = self.pixels(index)
+                    rows = self._rows(index, draw.seed)
+                except GentoolError:
+                    raise
                 except Exception as e:  # decoders raise nearly anything on damaged files
                     bad[self.name(index)] = " ".join(str(e).split()) or type(e).__name__
                     continue
-                if self.transform is not None:
-                    seed = derive(draw.seed, index)
-                    torch.default_generator.manual_seed(seed)
-                    random.seed(seed)
-                    pixels = self.transform(pixels)
+                if self.flip and _mirrored(draw, index):
+                    rows = rows[:, ::-1] if isinstance(rows, np.ndarray) else rows.flip(1)
                 indices.append(index)
-                found.append(pixels)
+                found.append(rows)
         if not found:
             name, reason = next(iter(bad.items()))
             raise TrainingError(f"none of a batch's pictures can be read: {name}: {reason}")
         return indices, found, bad
 
-    def _stack(self, found: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
-        for pixels, index in zip(found, indices, strict=True):
-            if pixels.shape != found[0].shape:
+    def _rows(self, index: int, seed: int) -> Rows | Tensor:
+        if self.transform is None and self._kept is None:
+            return self._decode(index)
+        pixels = self.pixels(index)
+        if self.transform is not None:
+            seed = derive(seed, index)
+            torch.default_generator.manual_seed(seed)
+            random.seed(seed)
+            pixels = self.transform(pixels)
+        rows = pixels.permute(1, 2, 0)
+        return rows.numpy() if rows.device.type == "cpu" else rows
+
+    def _stack(self, found: Sequence[Rows | Tensor], indices: Sequence[int]) -> Tensor:
+        for rows, index in zip(found, indices, strict=True):
+            if rows.shape != found[0].shape:
                 raise TrainingError(
                     f"pictures must be of one size here, but {self.name(indices[0])} is "
-                    f"{_size(found[0])} and {self.name(index)} is {_size(pixels)}"
+                    f"{_size(found[0])} and {self.name(index)} is {_size(rows)}"
                 )
-        return torch.stack([pixels.contiguous() for pixels in found])
+        if isinstance(found[0], np.ndarray):
+            stacked = torch.from_numpy(np.stack([np.asarray(rows) for rows in found]))
+        else:
+            stacked = torch.stack([torch.as_tensor(rows) for rows in found])
+        return stacked.permute(0, 3, 1, 2)
 
 
-class Kept:
-    """Decoded pictures in one block of bytes, on the CPU or on a device.
-
-    Args:
-        pictures: each (3,H,W) uint8. The list is emptied meanwhile, so that no more than one
-            picture is held twice.
-        device: where the block lies.
-
-    Attributes:
-        stacked: (N,3,H,W) uint8 where all have one size, else None.
-    """
-
-    def __init__(self, pictures: list[Tensor], device: torch.device) -> None:
-        self.shapes = [picture.shape for picture in pictures]
-        ends = np.cumsum([picture.numel() for picture in pictures]).tolist()
-        self.spans = list(zip([0, *ends], ends, strict=False))
-        block = torch.empty(ends[-1], dtype=torch.uint8)
-        pictures.reverse()
-        for start, end in self.spans:
-            block[start:end] = pictures.pop().reshape(-1)
-        self.block = block.to(device)
-        self.stacked = self.block.view(-1, *self.shapes[0]) if len(set(self.shapes)) == 1 else None
-
-    def __getitem__(self, index: int) -> Tensor:
-        start, end = self.spans[index]
-        return self.block[start:end].view(self.shapes[index])
+def _mirrored(draw: Draw, index: int) -> bool:
+    return derive(draw.seed, "flip", index) % 2 == 1
 
 
 def _labels(folders: Sequence[str | None]) -> tuple[list[str], Tensor]:
@@ -265,5 +265,5 @@ def _labels(folders: Sequence[str | None]) -> tuple[list[str], Tensor]:
     return names, torch.tensor([numbers[folder] for folder in folders])
 
 
-def _size(pixels: Tensor) -> str:
-    return f"{pixels.shape[-1]}x{pixels.shape[-2]}"
+def _size(rows: Rows | Tensor) -> str:
+    return f"{rows.shape[1]}x{rows.shape[0]}"
