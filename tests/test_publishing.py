@@ -196,6 +196,31 @@ def test_the_torch_that_is_installed_stays(environment, wheels, tmp_path):
     assert listed(environment) == {}
 
 
+def test_a_plugin_takes_no_other_ones_name(environment, wheels, tmp_path):
+    environment.gentool("install", wheels["adain"])
+    environment.gentool("new", "mist", cwd=tmp_path)
+    project = tmp_path / "gentool-mist"
+    for path in (project / "pyproject.toml", project / "src/gentool_mist/plugin.py"):
+        text = path.read_text().replace('name="mist"', 'name="adain"')
+        path.write_text(text.replace('mist = "gentool_mist', 'adain = "gentool_mist'))
+    refused = environment.gentool("install", project, code=2).stderr
+    assert "weights of 'adain'" in refused  # the file inside says whose it is
+    path = project / "src/gentool_mist/plugin.py"
+    text = path.read_text()
+    start, end = text.index("    weights=("), text.index("    training=")
+    path.write_text(text[:start] + text[end:])
+    refused = environment.gentool("install", project, code=2).stderr
+    assert "brings the method 'adain', which gentool-adain provides" in refused
+    (project / "pyproject.toml").write_text(
+        (project / "pyproject.toml").read_text().replace('"gentool-mist"', '"numpy"')
+    )
+    refused = environment.gentool("install", project, code=2).stderr
+    assert "numpy is installed and no gentool plugin" in refused
+    assert listed(environment) == {"adain": "ok"}
+    bare = environment.gentool("install", "gentool-mist", code=2, cwd=tmp_path).stderr
+    assert "no registry knows 'gentool-mist'; for the folder, type ./gentool-mist" in bare
+
+
 def test_an_environment_that_others_look_after_is_left_alone(environment, wheels):
     prefix = environment.bin.parent
     for marker, words in {

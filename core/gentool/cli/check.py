@@ -16,7 +16,7 @@ import click
 
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
-from gentool.errors import GentoolError, InstallError
+from gentool.errors import GentoolError, InstallError, UsageError
 from gentool.files import expand
 
 Row = dict[str, Any]
@@ -32,19 +32,26 @@ def command(what: str, as_json: bool) -> int:
     first checked without running it, then unpacked and tried. Each failure says how to mend it;
     the exit code is then 1.
     """
-    path = expand(what)
-    if path.suffix == ".whl" or path.is_dir():
-        rows = _check_path(path)
-    else:
-        from gentool import testing
+    from gentool.install.targets import is_path
 
-        rows = [dataclasses.asdict(result) for result in testing.check(what)]
+    rows = _check_path(expand(what)) if is_path(what) else _check_name(what)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
         shown = [(r["plugin"], r["status"], r["check"], "\n".join(r["details"])) for r in rows]
         table(("plugin", "status", "check", "details"), shown)
     return PART_FAILED if any(row["status"] == "failed" for row in rows) else OK
+
+
+def _check_name(name: str) -> list[Row]:
+    from gentool import testing
+
+    try:
+        return [dataclasses.asdict(result) for result in testing.check(name)]
+    except UsageError:
+        if not expand(name).is_dir():
+            raise
+        return _check_path(expand(name))
 
 
 def _check_path(path: Path) -> list[Row]:

@@ -86,6 +86,7 @@ def install(
     with tempfile.TemporaryDirectory(prefix="gentool-") as name:
         folder = Path(name)
         targets = collect(words, folder, say)
+        _clashes(targets)
         if download is not None:
             return _keep(targets, download, say)
         report = folder / "report.json"
@@ -101,6 +102,33 @@ def install(
                 paths = [target.wheel.path for target in again]
                 pip.install(paths, "--force-reinstall", "--no-deps", doing=f"install {what}")
         return sorted({*plan, *((t.wheel.name, t.wheel.version) for t in targets)})
+
+
+def _clashes(targets: Sequence[Target]) -> None:
+    """No plugin takes the name of another distribution, or of another plugin's method."""
+    plugins = {normal(plugin.name): plugin.provides for plugin in installed()}
+    coming = {normal(t.wheel.name): t.wheel.entries.get(METHODS, {}) for t in targets}
+    for target in targets:
+        name = normal(target.wheel.name)
+        if name not in plugins and _is_there(name):
+            raise InstallError(
+                f"{target.wheel.path.name}: {name} is installed and no gentool plugin; "
+                "it will not be replaced; nothing was installed"
+            )
+        for other, provides in {**plugins, **coming}.items():
+            if other != name and (both := set(provides) & set(coming[name])):
+                raise InstallError(
+                    f"{target.wheel.path.name}: brings the method '{min(both)}', which {other} "
+                    f"provides; gentool uninstall {other} first; nothing was installed"
+                )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _managed(words: Sequence[str]) -> str | None:

@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from gentool import __version__, registry
 from gentool.distributions import normal
@@ -71,7 +73,7 @@ def _where(name: str, version: str, entry: dict[str, Any], path: Path) -> str:
                 "nothing was installed"
             )
         return name
-    folder = str(entry.get("folder", "")).removeprefix("file://")
+    folder = url2pathname(unquote(urlsplit(str(entry.get("folder", ""))).path))
     if folder and Path(folder).is_dir():
         return folder
     lists = f"lists {published.version}" if published else "has no wheel of it"

@@ -59,17 +59,24 @@ def collect(words: Iterable[str], folder: Path, say: Say) -> list[Target]:
 def _target(word: str, folder: Path, say: Say) -> Target:
     name, bracket, extras = word.partition("[")
     path = expand(name)
-    if path.suffix == ".whl" or path.is_dir() or "/" in name or "\\" in name:
+    if is_path(name):
         wheel = _local(path, folder, say)
         return Target(wheel, bracket + extras)
     row = registry.find(name)
     if row is None:
+        if path.is_dir():
+            raise UsageError(f"no registry knows '{name}'; for the folder, type ./{name}")
         known = {n for row in registry.load(report=lambda _: None) for n in row.claims()}
         raise UsageError(
             f"no registry knows '{name}'{did_you_mean(name, known)}; see gentool search, "
             "or give the path of a wheel or of a project's folder"
         )
     return Target(fetch(row, folder, say), bracket + extras, row)
+
+
+def is_path(word: str) -> bool:
+    """Whether a word is a path: a bare word is a name, whatever lies in the current folder."""
+    return word.endswith(".whl") or word in (".", "..") or any(sep in word for sep in "/\\")
 
 
 def _local(path: Path, folder: Path, say: Say) -> Wheel:
