@@ -144,15 +144,15 @@ def loader(workers: int = 2, seconds: float = 4.0) -> None:
 
 
 def loaded(pictures: Pictures, batch: int, workers: int, seconds: float) -> tuple[float, int]:
-    """Pictures a second of the loader, and how many workers it had."""
+    """Pictures a second of the loader, as bytes, and how many workers it had."""
     number = 0 if pictures.ready else workers
     order = Order(len(pictures), batch, 1, Group(), 0)
     feed = Feed(pictures, order, number, torch.device("cpu"), torch.channels_last)
     for _ in range(8):
-        next(feed)
+        feed.fetch()
     begun, done = time.perf_counter(), 0
     while time.perf_counter() - begun < seconds:
-        done += len(next(feed))
+        done += len(feed.fetch())
     feed.close()
     return done / (time.perf_counter() - begun), number
 
@@ -177,7 +177,7 @@ tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=100, resume={resum
 
 
 def kills(count: int = 20) -> None:
-    """Each training is killed at a random moment, resumed and killed again, then finished."""
+    """Trainings are killed at a random moment, resumed, perhaps killed again, then finished."""
     tests = str(Path(__file__).parent.parent / "tests")
     rng = random.Random(0)
 
@@ -186,21 +186,24 @@ def kills(count: int = 20) -> None:
         code = KILLED.format(tests=tests, run=str(run), resume=resume)
         return subprocess.Popen([sys.executable, "-c", code])
 
+    def lines(run: Path) -> str:
+        log = run / "metrics.jsonl"
+        return log.read_text(encoding="utf-8") if log.exists() else ""
+
     def curve(run: Path) -> list[dict[str, float]]:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line)["terms"] for line in lines]
+        return [json.loads(line)["terms"] for line in lines(run).splitlines()]
 
     with tempfile.TemporaryDirectory() as place:
         whole, run = Path(place, "whole"), Path(place, "run")
         start(whole).wait()
         killed = equal = 0
         while killed < count:
+            before = lines(run)
             process = start(run)
-            log = run / "metrics.jsonl"
-            while process.poll() is None and not log.exists():
-                time.sleep(0.01)
+            while process.poll() is None and lines(run) == before:
+                time.sleep(0.005)
             try:
-                process.wait(rng.uniform(0.0, 1.5))
+                process.wait(rng.uniform(0.0, 0.6))
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()

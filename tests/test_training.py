@@ -138,6 +138,15 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_serves(tmp_path):
     assert all(p.suffix == ".safetensors" and p.stem.isdigit() for p in folder.iterdir())
 
 
+def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    (tmp_path / ".weights-x1y2").write_bytes(b"half")
+    tiny.train(tmp_path, steps=10, resume=True, allow_changes=True)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("checkpoints", "metrics.jsonl", "weights.safetensors")
+    }
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_finish_the_step_and_save(tmp_path, number):

@@ -244,7 +244,7 @@ def to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
             return image.convert("RGB"), ["the colour profile is unusable and was ignored"]
         if converted is not None:
             return converted, []
-    return image.convert("RGB"), []
+    return image if image.mode == "RGB" else image.convert("RGB"), []
 
 
 def _from_tensor(tensor: Tensor) -> Picture:

@@ -55,8 +55,8 @@ def save(
     folder = run / FOLDER
     try:
         folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(".*"):  # of a kill in the middle of a write
-            leftover.unlink()
+        for leftover in (*folder.glob(".*"), *run.glob(".weights-*"), *run.glob(".best-*")):
+            leftover.unlink()  # of a kill in the middle of a write
     except OSError as e:
         raise OutputError(f"{folder}: cannot write: {e.strerror or e}") from e
     metadata = {"position": json.dumps(at.__dict__), "hyper": json.dumps(dict(hyper))}

@@ -119,9 +119,7 @@ def _begin_from(trainer: Trainer, start: Path, method: str) -> None:
 def _machine(setup: Setup) -> dict[str, Any]:
     names = describe()
     return {
-        "device": names.get(str(setup.device), str(setup.device))
-        if setup.device.type != "cpu"
-        else f"CPU, {torch.get_num_threads()} threads",
+        "device": f"{setup.device}: {names.get(_indexed(setup.device), 'unknown')}",
         "processes": setup.group.size,
         "precision": setup.compute.precision,
         "cores": os.cpu_count(),
@@ -130,6 +128,11 @@ def _machine(setup: Setup) -> dict[str, Any]:
         "torch": torch.__version__,
         "gentool": __version__,
     }
+
+
+def _indexed(device: torch.device) -> str:
+    """``cuda:0`` of ``cuda``, as devices are listed."""
+    return f"{device}:0" if device.type == "cuda" and device.index is None else str(device)
 
 
 def _headline(facts: Mapping[str, Any]) -> str:

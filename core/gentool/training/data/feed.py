@@ -81,6 +81,14 @@ class Feed:
         return self
 
     def __next__(self) -> Any:
+        return to_device(self.fetch(), self.device, self.layout)
+
+    def fetch(self) -> Any:
+        """The next batch as it was prepared: bytes, on the CPU unless it is kept elsewhere.
+
+        Raises:
+            TrainingError: none of its pictures can be read, or the processes keep dying.
+        """
         found = self._next()
         if isinstance(found, GentoolError):
             raise found
@@ -90,7 +98,7 @@ class Feed:
             if name not in self.bad:
                 self.bad[name] = reason
                 self.note(f"skipped {name}: {reason} ({len(self.bad)} bad so far)")
-        return to_device(batch, self.device, self.layout)
+        return batch
 
     def _next(self) -> Any:
         if self.workers == 0:
