@@ -1,6 +1,7 @@
 """Wheels are checked without running them; what is hostile or wrong is refused in one line."""
 
 import stat
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -227,3 +228,13 @@ def test_cards_may_use_names_sums_and_f_strings():
     text = PLUGIN.replace("{bytes}", "4").replace("{sha256}", "0" * 64)
     text = text.replace('NOTE = "made " + "by hand"', 'WHO: str = "me"\nNOTE = f"by {WHO}"')
     assert literal.cards(text)[0].weights[0].origin == "by me"
+
+
+def test_asking_for_pip_leaves_setuptools_alone():
+    """The compiler of torch needs setuptools later in the same process."""
+    code = (
+        "from gentool.install import pip; pip.managed('install', 'x'); import setuptools;"
+        "import distutils; print(distutils.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "_distutils" in done.stdout, done.stderr

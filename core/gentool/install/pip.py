@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.metadata
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -104,7 +104,8 @@ def managed(verb: str, distribution: str, wheel: str = "") -> str | None:
                 "this Python belongs to the operating system; make an environment of your own: "
                 "python3 -m venv ~/gentool, install gentool there, and use that one"
             )
-    if importlib.util.find_spec("pip") is None:
+    # not util.find_spec(): setuptools takes that for pip's own start and gives up its distutils
+    if importlib.machinery.PathFinder.find_spec("pip") is None:
         where = f"--python {sys.executable}"
         command = f"install {where} {wheel}" if installing else f"uninstall {where} {distribution}"
         program = "uv pip" if shutil.which("uv") else f"{sys.executable} -m ensurepip, then pip"
