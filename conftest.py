@@ -8,6 +8,16 @@ import textwrap
 import pytest
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nobodys_settings(tmp_path_factory):
+    """Tests see neither the configuration nor the variables of the person who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENTOOL_CONFIG", str(tmp_path_factory.mktemp("config") / "config.toml"))
+        for name in ("REGISTRY", "PLUGINS", "DISABLE", "TRACE"):
+            patch.delenv(f"GENTOOL_{name}", raising=False)
+        yield
+
+
 class Site:
     """A folder of made-up installed distributions, for a Python of its own."""
 

@@ -200,3 +200,36 @@ def test_hook_gentool_training_step(site, tmp_path):
         "tiny 2 ['error', 'gradient', 'loss']",
         "tiny 4 ['error', 'gradient', 'loss']",
     ], done.stderr
+
+
+ORDER = """
+import gentool
+
+@gentool.hookimpl
+def gentool_cards(): print("{name} cards")
+
+@gentool.hookimpl
+def gentool_before_run(): print("{name} before")
+
+@gentool.hookimpl
+def gentool_after_run(artifact): print("{name} after", artifact.values["i"])
+"""
+
+
+def test_hooks_are_called_in_this_order_and_no_other(site, tmp_path):
+    """Observers by name; before, then after for every artifact. Nobody else's cards are asked."""
+    add_echo(site)
+    for name in ("zebra", "ape"):
+        entries = {"gentool.extensions": {name: f"{name}_plugin"}}
+        code = ORDER.replace("{name}", name)
+        site.add(f"gentool-{name}", entries, {f"{name}_plugin": code})
+    done = site.python("-c", f"import os; os.chdir({str(tmp_path)!r})\n{DRIVE}", GENTOOL_TRACE="1")
+    assert done.stdout.splitlines()[:-1] == [
+        *("ape before", "zebra before"),
+        *("ape after 0", "zebra after 0", "ape after 1", "zebra after 1"),
+    ]
+    traced = [line.split("gentool: ")[1].split("(")[0] for line in done.stderr.splitlines()]
+    after = ["ape_plugin.gentool_after_run", "zebra_plugin.gentool_after_run"]
+    before = ["ape_plugin.gentool_before_run", "zebra_plugin.gentool_before_run"]
+    assert traced == ["echo_plugin.gentool_cards", *before, *after, *after]
+    assert all(line.endswith(" ms") for line in done.stderr.splitlines())

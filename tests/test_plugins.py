@@ -90,7 +90,7 @@ def test_another_core_version_is_refused_before_anything_is_imported(site):
     row = rows(site)["old"][0]
     assert row["status"] == "incompatible"
     assert "gentool-core<0.1" in row["cause"]
-    assert "pip install --upgrade" in row["fix"]
+    assert "gentool uninstall gentool-old" in row["fix"]
     assert not (site.folder / "imported").exists()
     assert site.gentool("run", "old").returncode == 2
 
@@ -190,4 +190,29 @@ def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
     assert done.returncode == 0, done.stderr
     (row,) = (r for r in json.loads(done.stdout) if r["name"] == "lean")
     assert row["status"] == "ok"
-    assert "pip install 'gentool-lean[train]'" in row["cause"]
+    assert "gentool install 'gentool-lean[train]'" in row["cause"]
+
+
+def test_plugins_are_let_in_and_kept_out_by_name(site):
+    for name in ("one", "two"):
+        site.add(f"gentool-{name}", method(name, f"{name}_plugin"), {f"{name}_plugin": card(name)})
+
+    def names(**variables):
+        listed = json.loads(site.gentool("list", "--json", **variables).stdout)
+        return {row["name"] for row in listed}
+
+    assert {"one", "two", "adain", "perceptual"} <= names()
+    assert names(GENTOOL_PLUGINS="one, gentool_perceptual") == {"one", "perceptual"}
+    assert names(GENTOOL_PLUGINS="") == set()
+    assert names(GENTOOL_DISABLE="one") == names() - {"one"}
+    assert names(GENTOOL_PLUGINS="one,two", GENTOOL_DISABLE="Gentool.Two") == {"one"}
+    done = site.gentool("run", "one", GENTOOL_DISABLE="one")
+    assert done.returncode == 2
+    assert "method 'one' is switched off by GENTOOL_DISABLE" in done.stderr
+
+
+def test_hook_calls_are_traced(site):
+    site.add("gentool-good", method("good", "good_plugin"), {"good_plugin": card("good")})
+    assert "took" not in site.gentool("list", GENTOOL_TRACE="0").stderr
+    traced = site.gentool("list", GENTOOL_TRACE="1").stderr
+    assert "gentool: good_plugin.gentool_cards() took " in traced

@@ -17,6 +17,7 @@ CORE_API = {  # what a plugin may import of core; gentool itself stands for ever
     "gentool.images",
     "gentool.losses",
     "gentool.metrics",
+    "gentool.testing",
     "gentool.training",
     "gentool.weights",
 }

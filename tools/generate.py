@@ -1,4 +1,5 @@
-"""Write what is derived from the code: the registry, the command reference, the hook reference.
+"""Write what is derived from the code: the registry, the list of plugins, the command and hook
+reference.
 
 python tools/generate.py           write the files
 python tools/generate.py --check   exit 1 if one of them is stale
@@ -12,6 +13,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +22,39 @@ import click
 from gentool import hookspecs, plugins
 from gentool.cards import Card
 from gentool.cli.main import COMMANDS, gentool
-from gentool.registry import SCHEMA
+from gentool.registry import SCHEMA, Weights, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 88
 
 
 def registry() -> str:
-    """``registry.toml``: a row for each first-party plugin, from its metadata and cards."""
+    """``registry.toml``: a row for each first-party plugin, from its metadata and cards.
+
+    Rows of others, and what a release wrote under ``published``, are kept as they are.
+    """
     lines = [
-        "# The catalogue of gentool plugins. Rows of first-party plugins are generated from their",
-        "# cards by `make docs`.",
+        "# The catalogue of gentool plugins, described in docs/registry.md. Rows of first-party",
+        "# plugins are generated from their cards by `make docs`; others come by pull request.",
         f"schema = {SCHEMA}",
     ]
+    kept = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))["plugin"]
+    published = {row["name"]: row["published"] for row in kept if "published" in row}
     cards = {p.distribution: p.card for p in plugins.methods() if p.card}
     for path in sorted((ROOT / "plugins").glob("*/pyproject.toml")):
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        lines += ["", "[[plugin]]", *_row(path.parent, project, cards.get(project["name"]))]
+        row = _row(path.parent, project, cards.get(project["name"]))
+        if path.parent.name in published:
+            row["published"] = published[path.parent.name]
+        lines += ["", *_toml(row)]
+    ours = {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")}
+    for row in kept:
+        if row["name"] not in ours and row["tier"] != "core":
+            lines += ["", *_toml(row)]
     return "\n".join(lines) + "\n"
 
 
-def _row(folder: Path, project: dict[str, Any], card: Card | None) -> Iterator[str]:
+def _row(folder: Path, project: dict[str, Any], card: Card | None) -> dict[str, Any]:
     core = next(d for d in project["dependencies"] if d.startswith("gentool-core"))
     row: dict[str, Any] = {
         "name": folder.name,
@@ -52,11 +66,45 @@ def _row(folder: Path, project: dict[str, Any], card: Card | None) -> Iterator[s
         "gentool": core.removeprefix("gentool-core"),
         "source": f"plugins/{folder.name} in gentool's repository",
     }
-    yield from (f"{name} = {json.dumps(value)}" for name, value in row.items())
-    for entry in card.weights if card else ():
-        yield from ("", "[[plugin.weights]]")
-        for name in ("name", "file", "bytes", "sha256", "licence", "trained_on", "origin"):
-            yield f"{name} = {json.dumps(getattr(entry, name))}"
+    names = [field.name for field in fields(Weights)]
+    if card and card.weights:
+        row["weights"] = [{name: getattr(w, name) for name in names} for w in card.weights]
+    return row
+
+
+def _toml(row: dict[str, Any]) -> Iterator[str]:
+    tables = {name: row[name] for name in ("published", "weights") if name in row}
+    yield "[[plugin]]"
+    yield from (f"{n} = {json.dumps(v)}" for n, v in row.items() if n not in tables)
+    for name, table in tables.items():
+        for values in table if isinstance(table, list) else [table]:
+            yield from ("", f"[[plugin.{name}]]" if isinstance(table, list) else f"[plugin.{name}]")
+            yield from (f"{n} = {json.dumps(v)}" for n, v in values.items())
+
+
+def catalogue() -> str:
+    """``docs/plugins.md``: the registry as a page."""
+    rows = parse(registry().encode(), "registry.toml")
+    lines = [
+        "# Plugins",
+        "",
+        "Generated from `registry.toml` by `make docs`. `gentool search WORD` looks into the same",
+        "list, offline; [registry.md](registry.md) says how to get into it.",
+    ]
+    for row in rows:
+        methods = ", ".join(f"`{name}`" for name in row.methods) or "none of its own"
+        where = f"[{row.homepage}]({row.homepage})" if row.homepage else row.source
+        lines += [
+            *("", f"## {row.name}", "", row.summary, ""),
+            f"- distribution `{row.distribution}`, for gentool-core {row.gentool}, tier {row.tier}",
+            f"- methods: {methods}",
+            f"- licence of the code: {row.licence}",
+            f"- get it: `{row.how_to_get()}`" if row.published else f"- code: {where}",
+        ]
+        for w in row.weights:
+            facts = f"{w.bytes:,} bytes, SHA-256 `{w.sha256[:12]}…`; {w.licence}"
+            lines.append(f"- weights `{w.name}`: {facts}; trained on {w.trained_on}; {w.origin}")
+    return "\n".join(lines) + "\n"
 
 
 def commands() -> str:
@@ -107,7 +155,12 @@ def hooks() -> str:
     return "\n".join(parts)
 
 
-FILES = {"registry.toml": registry, "docs/commands.md": commands, "docs/hooks.md": hooks}
+FILES = {
+    "registry.toml": registry,
+    "docs/plugins.md": catalogue,
+    "docs/commands.md": commands,
+    "docs/hooks.md": hooks,
+}
 
 
 def stale() -> list[str]:

@@ -24,7 +24,7 @@ RESERVED = frozenset(
         *("compute", "provenance", "train"),
     )
 )
-_NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
+NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
 
 
@@ -124,7 +124,7 @@ class Card:
                 raise PluginError(f"card '{self.name}': {what}")
 
         check(
-            isinstance(self.name, str) and _NAME.match(self.name),
+            isinstance(self.name, str) and NAME.match(self.name),
             "the name must be lower-case letters, digits and hyphens",
         )
         check(
@@ -139,7 +139,7 @@ class Card:
                 action.name.replace("-", "_") not in RESERVED,
                 f"an action cannot be called '{action.name}'",
             )
-            check(_NAME.match(action.name), f"bad action name '{action.name}'")
+            check(NAME.match(action.name), f"bad action name '{action.name}'")
             references += [action.options, action.function]
         if self.training:
             references += [self.training.options, self.training.trainer]

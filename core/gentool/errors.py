@@ -41,6 +41,10 @@ class RegistryError(GentoolError):
     """A registry.toml that cannot be read or holds what it should not."""
 
 
+class InstallError(GentoolError):
+    """A plugin that is not safe to install, or that pip could not install or remove."""
+
+
 class TrainingError(GentoolError):
     """Data, checkpoint or loss that does not let training go on."""
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
-import re
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pluggy
 
-from gentool import __version__, hookspecs
+from gentool import __version__, distributions, hookspecs
 from gentool.cards import Card, Record, resolve
+from gentool.distributions import CORE, EXTENSIONS, METHODS, EntryPoint
 from gentool.errors import PluginError, did_you_mean
 
 # a plugin is foreign code: its sys.exit() must not end the program either
 FOREIGN = (Exception, SystemExit, GeneratorExit)
-METHODS = "gentool.methods"
-EXTENSIONS = "gentool.extensions"
-CORE = "gentool-core"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,75 +60,6 @@ class Plugin:
 
 
 @functools.cache
-def _installed() -> Any:
-    """Every entry point of every distribution: one walk through the environment serves all."""
-    return importlib.metadata.entry_points()
-
-
-def _entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
-    return sorted(_installed().select(group=group), key=lambda e: (e.name, e.value))
-
-
-@functools.cache
-def _metadata(entry: importlib.metadata.EntryPoint) -> tuple[str, str, tuple[str, ...]]:
-    """Name, version and requirements of the distribution that an entry point belongs to.
-
-    Read from the head of METADATA: the standard library's parser for e-mail costs more than
-    everything else that ``gentool list`` does.
-    """
-    text = (entry.dist.read_text("METADATA") if entry.dist else None) or ""
-    head = text.partition("\n\n")[0]
-
-    def values(field: str) -> list[str]:
-        return re.findall(rf"^{field}: *(.+?) *$", head, re.MULTILINE)
-
-    name, version = values("Name"), values("Version")
-    return (
-        name[0] if name else "unknown",
-        version[0] if version else "?",
-        tuple(values("Requires-Dist")),
-    )
-
-
-def _distribution(entry: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    return _metadata(entry)[:2]
-
-
-def _mismatch(entry: importlib.metadata.EntryPoint) -> str | None:
-    """The distribution's requirement on gentool-core, if the installed core does not meet it."""
-    for line in _metadata(entry)[2]:
-        if not re.match(r"gentool[-_.]core(?![-_.\w])", line, re.IGNORECASE) or "extra ==" in line:
-            continue
-        if not _meets(__version__, line):
-            return line
-    return None
-
-
-def _meets(version: str, requirement: str) -> bool:
-    """Whether a version satisfies ``gentool-core<0.2,>=0.1``."""
-    plain = re.fullmatch(r"[\w.-]+ *\(?>=([\d.]+), *<([\d.]+)\)?", requirement) or re.fullmatch(
-        r"[\w.-]+ *\(?<(?P<high>[\d.]+), *>=(?P<low>[\d.]+)\)?", requirement
-    )
-    if plain and re.fullmatch(r"[\d.]+", version):  # what nearly all plugins say, without an import
-        low, high = plain.groups() if "low" not in plain.groupdict() else plain.group("low", "high")
-        return _release(low) <= _release(version) < _release(high)
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(requirement).specifier.contains(version, prereleases=True)
-    except InvalidRequirement:
-        return False
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """``0.1.0`` -> (0, 1): trailing zeros do not count."""
-    numbers = [int(part) for part in version.strip(".").split(".")]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
-@functools.cache
 def manager() -> pluggy.PluginManager:
     """The process's hook registry, with no plugin loaded yet."""
     pm = pluggy.PluginManager("gentool")
@@ -138,7 +67,7 @@ def manager() -> pluggy.PluginManager:
     return pm
 
 
-def _register(entry: importlib.metadata.EntryPoint) -> object:
+def _register(entry: EntryPoint) -> object:
     """Import an entry point's module and register its hooks, once."""
     module = entry.load()
     pm = manager()
@@ -159,23 +88,33 @@ def _hook_names() -> list[str]:
 
 
 def _call(module: object, hook: str, **kwargs: Any) -> list[Any]:
-    """One hook of one plugin, so that another's failure cannot reach it."""
+    """One hook of one plugin, so that another's failure cannot reach it.
+
+    ``GENTOOL_TRACE=1`` tells on stderr which hooks were called and how long each took.
+    """
     pm = manager()
     others = [p for p in pm.get_plugins() if p is not module]
-    results: list[Any] = pm.subset_hook_caller(hook, others)(**kwargs)
-    return results
+    start = time.perf_counter()
+    try:
+        results: list[Any] = pm.subset_hook_caller(hook, others)(**kwargs)
+        return results
+    finally:
+        if os.environ.get("GENTOOL_TRACE", "0") != "0" and hasattr(module, hook):
+            taken = (time.perf_counter() - start) * 1e3
+            name = getattr(module, "__name__", module)
+            print(f"gentool: {name}.{hook}() took {taken:.2f} ms", file=sys.stderr)  # noqa: T201
 
 
-def _load(entry: importlib.metadata.EntryPoint) -> tuple[Plugin, object | None]:
+def _load(entry: EntryPoint) -> tuple[Plugin, object | None]:
     """Import one entry point in its own try."""
-    distribution, version = _distribution(entry)
+    distribution, version = distributions.name_version(entry)
     plugin = Plugin(entry.name, distribution, version)
-    if wanted := _mismatch(entry):
+    if wanted := distributions.mismatch(entry):
         return replace(
             plugin,
             status="incompatible",
             cause=f"it requires {wanted}, this is {CORE} {__version__}",
-            fix=f"pip install --upgrade {distribution} {CORE}",
+            fix=f"gentool install a newer {distribution}, or gentool uninstall {distribution}",
         ), None
     heavy = {"torch", "pydantic"} - set(sys.modules)
     try:
@@ -184,7 +123,7 @@ def _load(entry: importlib.metadata.EntryPoint) -> tuple[Plugin, object | None]:
     except FOREIGN as e:
         reason = str(e).strip().splitlines()
         cause = f"{type(e).__name__}: {reason[0]}" if reason else type(e).__name__
-        fix = f"pip install --upgrade {distribution}, or pip uninstall {distribution}"
+        fix = f"gentool install a newer {distribution}, or gentool uninstall {distribution}"
         return replace(plugin, status="broken", cause=cause, fix=fix, error=e), None
     if slow := sorted(heavy & set(sys.modules)):
         plugin = replace(
@@ -196,7 +135,7 @@ def _load(entry: importlib.metadata.EntryPoint) -> tuple[Plugin, object | None]:
     return plugin, module
 
 
-def _method(entry: importlib.metadata.EntryPoint) -> Plugin:
+def _method(entry: EntryPoint) -> Plugin:
     """Load one entry of the group of methods and find its card."""
     plugin, module = _load(entry)
     if module is None:
@@ -215,30 +154,30 @@ def _method(entry: importlib.metadata.EntryPoint) -> Plugin:
 
 
 def _duplicates(
-    entries: list[importlib.metadata.EntryPoint],
-) -> dict[str, list[importlib.metadata.EntryPoint]]:
-    by_name: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    entries: list[EntryPoint],
+) -> dict[str, list[EntryPoint]]:
+    by_name: dict[str, list[EntryPoint]] = {}
     for entry in entries:
         by_name.setdefault(entry.name, []).append(entry)
     return {name: found for name, found in by_name.items() if len(found) > 1}
 
 
-def _duplicate(entry: importlib.metadata.EntryPoint, all_: list[Any]) -> Plugin:
-    distribution, version = _distribution(entry)
-    names = sorted({_distribution(e)[0] for e in all_})
+def _duplicate(entry: EntryPoint, all_: list[Any]) -> Plugin:
+    distribution, version = distributions.name_version(entry)
+    names = sorted({distributions.name_version(e)[0] for e in all_})
     return Plugin(
         entry.name,
         distribution,
         version,
         status="duplicate",
         cause=f"'{entry.name}' is provided by {' and '.join(names)}",
-        fix=f"pip uninstall all but one of {', '.join(names)}",
+        fix=f"gentool uninstall all but one of {', '.join(names)}",
     )
 
 
 def methods() -> list[Plugin]:
     """Every installed method, usable or not, sorted by name."""
-    entries = _entry_points(METHODS)
+    entries = distributions.entry_points(METHODS)
     doubled = _duplicates(entries)
     return [
         _duplicate(entry, doubled[entry.name]) if entry.name in doubled else _method(entry)
@@ -248,7 +187,7 @@ def methods() -> list[Plugin]:
 
 def method_names() -> list[str]:
     """Names of the installed methods; imports none of them."""
-    return sorted({entry.name for entry in _entry_points(METHODS)})
+    return sorted({entry.name for entry in distributions.entry_points(METHODS)})
 
 
 def card(name: str) -> Card:
@@ -259,12 +198,14 @@ def card(name: str) -> Card:
         UsageError: there is no such method; the text tells one that is known but not
             installed from one that is unknown.
     """
-    entries = _entry_points(METHODS)
+    entries = distributions.entry_points(METHODS)
     mine = [entry for entry in entries if entry.name == name]
     if not mine:
         from gentool import registry
         from gentool.errors import UsageError
 
+        if variable := distributions.switched_off_method(name):
+            raise UsageError(f"method '{name}' is switched off by {variable}; change or unset it")
         raise UsageError(registry.explain_missing(name, [entry.name for entry in entries]))
     plugin = _duplicate(mine[0], mine) if len(mine) > 1 else _method(mine[0])
     if plugin.card is None or not plugin.usable:
@@ -274,15 +215,15 @@ def card(name: str) -> Card:
 
 def provider(name: str) -> tuple[str, str]:
     """Distribution and version that provide a method."""
-    for entry in _entry_points(METHODS):
+    for entry in distributions.entry_points(METHODS):
         if entry.name == name:
-            return _distribution(entry)
+            return distributions.name_version(entry)
     return "unknown", "?"
 
 
 @functools.cache
 def _extensions() -> tuple[tuple[Plugin, object | None], ...]:
-    return tuple(_load(entry) for entry in _entry_points(EXTENSIONS))
+    return tuple(_load(entry) for entry in distributions.entry_points(EXTENSIONS))
 
 
 def extensions() -> list[Plugin]:
@@ -311,7 +252,7 @@ def doubles(hook: str) -> dict[str, str]:
     """Names that two plugins offer through one hook, and an error text that names both."""
     return {
         name: f"'{name}' is provided by {' and '.join(d for _, d in offers)}; "
-        "pip uninstall all but one of them"
+        "gentool uninstall all but one of them"
         for name, offers in _offers(hook, _silent).items()
         if len(offers) > 1
     }
@@ -391,7 +332,7 @@ def trainer(card: Card) -> Any:
         resolve(card.training.options)
         return resolve(card.training.trainer)
     except PluginError as e:
-        fix = f"pip install '{provider(card.name)[0]}[train]'"
+        fix = f"gentool install '{provider(card.name)[0]}[train]'"
         raise PluginError(f"{card.name} cannot be trained here: {e}; {fix}") from e
 
 

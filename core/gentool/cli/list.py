@@ -9,6 +9,7 @@ import click
 from gentool import plugins
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
+from gentool.distributions import normal
 
 
 @click.command(name="list")
@@ -79,12 +80,12 @@ def _available(installed: set[str]) -> list[dict[str, Any]]:
             "actions": [],
             "weights": [],
             "cause": "",
-            "fix": f"get it from {row.source or row.homepage}",
+            "fix": row.how_to_get(),
         }
-        for row in registry.load()
-        if _normal(row.distribution) not in map(_normal, installed)
+        for row in registry.load(report=_note)
+        if normal(row.distribution) not in map(normal, installed)
     ]
 
 
-def _normal(distribution: str) -> str:
-    return distribution.lower().replace("_", "-").replace(".", "-")
+def _note(text: str) -> None:
+    click.echo(f"gentool: {text}", err=True)

@@ -23,6 +23,13 @@ COMMANDS = {
     "report": ("report", "Write one HTML page about a training."),
     "data": ("data", "Look at pictures before training on them."),
     "schema": ("schema", "Print the JSON Schema of a method's options."),
+    "search": ("search", "Find plugins, installed or not."),
+    "install": ("install", "Install plugins, checked before anything of them runs."),
+    "uninstall": ("uninstall", "Remove plugins, broken ones too."),
+    "freeze": ("freeze", "Print the installed plugins, to be restored elsewhere."),
+    "restore": ("restore", "Install the plugins that freeze wrote down."),
+    "new": ("new", "Start a plugin of your own."),
+    "check": ("check", "Check a plugin, as its author or before you trust it."),
     "doctor": ("doctor", "Check Python, torch, devices, plugins and weights."),
     "completion": ("completion", "Print the script that completes gentool in your shell."),
 }

@@ -1,0 +1,206 @@
+"""Install and uninstall: all the checks, then one call of pip."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gentool.distributions import CORE, EXTENSIONS, METHODS, normal
+from gentool.errors import InstallError, UsageError, did_you_mean
+from gentool.install import pip
+from gentool.install.targets import Target, collect, is_ours
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A distribution that has entry points for gentool.
+
+    Attributes:
+        name, version: of the distribution.
+        provides: names of its methods and extensions.
+        requires: normalised names of what it requires.
+        origin: pip's record of where it came from (PEP 610); empty if from an index.
+    """
+
+    name: str
+    version: str
+    provides: tuple[str, ...]
+    requires: frozenset[str]
+    origin: dict[str, Any]
+
+
+def installed() -> list[Installed]:
+    """Every installed plugin, switched off or not, sorted by name; imports none of them."""
+    found: dict[str, Installed] = {}
+    for distribution in importlib.metadata.distributions():
+        entries = [e.name for e in distribution.entry_points if e.group in (METHODS, EXTENSIONS)]
+        name = distribution.metadata["Name"]
+        if entries and name and normal(name) not in found:
+            found[normal(name)] = Installed(
+                name,
+                distribution.version,
+                tuple(sorted(entries)),
+                frozenset(_names(distribution.requires or ())),
+                json.loads(distribution.read_text("direct_url.json") or "{}"),
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def _names(requirements: Iterable[str]) -> Iterable[str]:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in requirements:
+        try:
+            yield normal(Requirement(line).name)
+        except InvalidRequirement:
+            continue
+
+
+def install(
+    words: Sequence[str], say: Say, dry_run: bool = False, download: Path | None = None
+) -> list[tuple[str, str]]:
+    """Get, check and install plugins, or none of them.
+
+    Args:
+        words: names, wheels, folders of projects.
+        say: told what happens, one line each.
+        dry_run: stop before anything is changed.
+        download: put the checked wheels into this folder and install nothing.
+
+    Returns:
+        Name and version of everything that was, or would be, installed.
+
+    Raises:
+        GentoolError: one of them cannot be had, is not safe, or pip failed.
+    """
+    if download is None and not dry_run and (instead := _managed(words)):
+        raise InstallError(instead)
+    with tempfile.TemporaryDirectory(prefix="gentool-") as name:
+        folder = Path(name)
+        targets = collect(words, folder, say)
+        _clashes(targets)
+        if download is not None:
+            return _keep(targets, download, say)
+        report = folder / "report.json"
+        what = ", ".join(target.wheel.name for target in targets)
+        files = [target.requirement for target in targets]
+        pip.install(files, doing=f"install {what}", report=report)
+        plan = _plan(report, targets)
+        before = {normal(p.name): p.version for p in installed()}
+        if not dry_run:
+            pip.install(files, doing=f"install {what}")
+            again = [t for t in targets if before.get(normal(t.wheel.name)) == t.wheel.version]
+            if again:  # pip leaves a wheel of the version that is there alone
+                paths = [target.wheel.path for target in again]
+                pip.install(paths, "--force-reinstall", "--no-deps", doing=f"install {what}")
+        return sorted({*plan, *((t.wheel.name, t.wheel.version) for t in targets)})
+
+
+def _clashes(targets: Sequence[Target]) -> None:
+    """No plugin takes the name of another distribution, or of another plugin's method."""
+    plugins = {normal(plugin.name): plugin.provides for plugin in installed()}
+    coming = {normal(t.wheel.name): t.wheel.entries.get(METHODS, {}) for t in targets}
+    for target in targets:
+        name = normal(target.wheel.name)
+        if name not in plugins and _is_there(name):
+            raise InstallError(
+                f"{target.wheel.path.name}: {name} is installed and no gentool plugin; "
+                "it will not be replaced; nothing was installed"
+            )
+        for other, provides in {**plugins, **coming}.items():
+            if other != name and (both := set(provides) & set(coming[name])):
+                raise InstallError(
+                    f"{target.wheel.path.name}: brings the method '{min(both)}', which {other} "
+                    f"provides; gentool uninstall {other} first; nothing was installed"
+                )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _managed(words: Sequence[str]) -> str | None:
+    file = "./WHEEL"
+    instead = pip.managed("install", "", file)
+    if instead is None:
+        return None
+    if all(word.endswith(".whl") for word in words):
+        return instead.replace(file, " ".join(words))
+    return f"{instead} (gentool install {' '.join(words)} --download . checks and puts it there)"
+
+
+def _keep(targets: Iterable[Target], folder: Path, say: Say) -> list[tuple[str, str]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for target in targets:
+        shutil.copy2(target.wheel.path, folder)
+        say(f"checked {folder / target.wheel.path.name}")
+    return [(target.wheel.name, target.wheel.version) for target in targets]
+
+
+def _plan(report: Path, targets: Iterable[Target]) -> list[tuple[str, str]]:
+    """What pip is about to install, none of it a plugin that was not checked."""
+    checked = {normal(target.wheel.name) for target in targets}
+    plan = []
+    for item in json.loads(report.read_text(encoding="utf-8"))["install"]:
+        name, version = item["metadata"]["name"], item["metadata"]["version"]
+        if normal(name) not in checked and is_ours(normal(name)):
+            raise InstallError(
+                f"{name} {version} would come from an index, where anyone may have taken that "
+                "name; install it first, by its own name or path; nothing was installed"
+            )
+        plan.append((name, version))
+    return plan
+
+
+def uninstall(words: Sequence[str], say: Say) -> list[tuple[str, str]]:
+    """Remove plugins, broken ones too.
+
+    Args:
+        words: names of methods, extensions or distributions.
+        say: told what will miss them, one line each.
+
+    Returns:
+        Name and version of what was removed.
+
+    Raises:
+        UsageError: one is not installed, or a name belongs to two distributions.
+        InstallError: another program looks after this environment, or pip failed.
+    """
+    plugins = installed()
+    going = [_named(word, plugins) for word in words]
+    names = {normal(plugin.name) for plugin in going}
+    for plugin in plugins:
+        if normal(plugin.name) not in names and (missed := names & plugin.requires):
+            say(f"{plugin.name} requires {', '.join(sorted(missed))} and may stop working")
+    listed = " ".join(sorted(names))
+    if instead := pip.managed("uninstall", listed):
+        raise InstallError(instead)
+    pip.run("uninstall", "--yes", *sorted(names), doing=f"uninstall {listed}")
+    return [(plugin.name, plugin.version) for plugin in going]
+
+
+def _named(word: str, plugins: Sequence[Installed]) -> Installed:
+    wanted = normal(word)
+    by_name = [plugin for plugin in plugins if normal(plugin.name) == wanted]
+    found = by_name or [plugin for plugin in plugins if word in plugin.provides]
+    if len(found) > 1:
+        names = " and ".join(plugin.name for plugin in found)
+        raise UsageError(f"'{word}' is provided by {names}; say which")
+    if found:
+        return found[0]
+    if wanted == CORE:
+        raise UsageError(f"{CORE} is gentool itself; remove it with pip")
+    known = [name for plugin in plugins for name in (plugin.name, *plugin.provides)]
+    raise UsageError(f"no plugin '{word}' is installed{did_you_mean(word, known)}")

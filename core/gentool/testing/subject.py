@@ -1,0 +1,206 @@
+"""What is checked: one installed plugin, with values to try it on."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib
+import shutil
+import tempfile
+import unittest
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gentool import cards, distributions, plugins
+from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from gentool.cards import Card
+    from gentool.distributions import EntryPoint
+    from gentool.options import Options
+    from gentool.protocols import Model
+    from gentool.runner import Method
+
+SIZES = ((64, 48), (33, 47), (7, 9), (1, 1))  # height and width of the pictures to try
+BATCH = ((64, 48), (64, 48), (41, 30))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that does not conform, and how to mend it."""
+
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.remedy}"
+
+
+class Skip(unittest.SkipTest):
+    """A check that does not apply to this plugin; pytest shows it as skipped."""
+
+
+@dataclass
+class Subject:
+    """One entry point of an installed plugin.
+
+    Attributes:
+        entry: the entry point.
+        options: values to try an action with, by action and field.
+        training: values to train with, by field.
+        losses: by name of a loss or metric, what to call it with: (object, prediction, target).
+    """
+
+    entry: EntryPoint
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Mapping[str, Any] | Callable[[Path], Mapping[str, Any]] = field(default_factory=dict)
+    losses: Mapping[str, Callable[[], tuple[Any, Any, Any]]] = field(default_factory=dict)
+
+    @property
+    def is_method(self) -> bool:
+        return self.entry.group == distributions.METHODS
+
+    @functools.cached_property
+    def plugin(self) -> plugins.Plugin:
+        """What became of it when it was loaded."""
+        found = plugins.methods() if self.is_method else plugins.extensions()
+        return next(p for p in found if p.name == self.entry.name)
+
+    @property
+    def card(self) -> Card:
+        """Its card.
+
+        Raises:
+            Skip: it is no method, or its card cannot be read (which another check reports).
+        """
+        if not self.is_method:
+            raise Skip("it is no method")
+        if self.plugin.card is None:
+            raise Skip("there is no card")
+        return self.plugin.card
+
+    @property
+    def module(self) -> Any:
+        """Its module."""
+        try:
+            return importlib.import_module(self.entry.module)
+        except plugins.FOREIGN as e:
+            raise Skip(f"{self.entry.module} cannot be imported") from e
+
+    @functools.cached_property
+    def method(self) -> Method:
+        """The method on the CPU, in fp32, with seed 0."""
+        from gentool.context import Settings
+        from gentool.runner import Method
+
+        return Method(self.card, Settings(device="cpu", precision="fp32", seed=0))
+
+    @property
+    def model(self) -> Model:
+        """Its networks with the packaged weights.
+
+        Raises:
+            Skip: they cannot be loaded (which another check reports).
+        """
+        try:
+            return self.method.model
+        except GentoolError as e:
+            raise Skip(f"its model cannot be loaded: {e}") from e
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """A folder that lasts as long as the process."""
+        folder = Path(tempfile.mkdtemp(prefix="gentool-check-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def picture(self, height: int, width: int, number: int = 0) -> Path:
+        """A PNG of smooth colours and some texture."""
+        path = self.folder / f"{height}x{width}-{number}.png"
+        if not path.exists():
+            import torch
+
+            from gentool.artifacts import Image
+
+            generator = torch.Generator().manual_seed(number)
+            coarse = torch.rand(1, 3, 4, 4, generator=generator)
+            smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
+            texture = 0.1 * torch.randn(1, height, width, generator=generator)
+            Image((smooth + texture).clamp(0, 1)).save(path)
+        return path
+
+    def pictures(self) -> Path:
+        """A folder of pictures to train on."""
+        folder = self.folder / "pictures"
+        if not folder.exists():
+            folder.mkdir()
+            for i in range(24):
+                shutil.copy(self.picture(96, 128, i), folder / f"{i}.png")
+        return folder
+
+    def values(self, action: cards.Action, size: tuple[int, int] = SIZES[0]) -> dict[str, Any]:
+        """Options to try an action with; its first picture has this height and width."""
+        model: type[Options] = cards.resolve(action.options)
+        return self.fill(model, self.options.get(action.name, {}), size)
+
+    def training_values(self) -> dict[str, Any]:
+        """Options to try the training with."""
+        assert self.card.training is not None
+        model: type[Options] = cards.resolve(self.card.training.options)
+        given = self.training(self.folder) if callable(self.training) else self.training
+        return self.fill(model, given)
+
+    def fill(
+        self, model: type[Options], given: Mapping[str, Any], size: tuple[int, int] = SIZES[0]
+    ) -> dict[str, Any]:
+        """A value for every field that needs one: given, an example, or a picture.
+
+        Raises:
+            UsageError: there is none for a field.
+        """
+        values = dict(given)
+        sizes = [size]
+        for name, info in model.model_fields.items():
+            many = takes_pictures(info)
+            if name in values:
+                continue
+            if info.examples:
+                values[name] = info.examples[0]
+            elif many is not None and info.is_required():
+                path = self.picture(*(sizes.pop() if sizes else SIZES[0]), len(values))
+                values[name] = [path] if many else path
+            elif info.is_required() and "Path" in str(info.annotation):
+                values[name] = [self.pictures()]
+            elif info.is_required():
+                raise UsageError(f"{model.__name__} needs a value for '{name}' to be tried with")
+        return values
+
+
+def takes_pictures(info: Any) -> bool | None:
+    """Whether a field takes several pictures or one; None if it takes something else."""
+    from gentool.options import _ImageField
+
+    return next((m.many for m in info.metadata if isinstance(m, _ImageField)), None)
+
+
+def find(name: str) -> list[EntryPoint]:
+    """The entry points of that name, or of the distribution of that name.
+
+    Raises:
+        UsageError: there is none.
+        PluginError: the name is provided twice.
+    """
+    groups = (distributions.METHODS, distributions.EXTENSIONS)
+    entries = [entry for group in groups for entry in distributions.entry_points(group)]
+    named = [entry for entry in entries if entry.name == name]
+    if len(named) > 1:
+        names = " and ".join(distributions.name_version(entry)[0] for entry in named)
+        raise PluginError(f"'{name}' is provided by {names}; check one by its distribution's name")
+    wanted = distributions.normal(name)
+    owned = [e for e in entries if distributions.normal(distributions.name_version(e)[0]) == wanted]
+    if not (named or owned):
+        known = {entry.name for entry in entries}
+        raise UsageError(f"no plugin '{name}' is installed{did_you_mean(name, known)}")
+    return named or owned

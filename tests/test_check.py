@@ -1,0 +1,249 @@
+"""gentool new and gentool check: what is generated conforms, what is spoilt is found."""
+
+import json
+import shutil
+
+import pytest
+
+from gentool import OutputError, UsageError
+from gentool.cli.main import invoke
+from gentool.scaffold import create
+
+KINDS = ("method", "losses", "metrics")
+
+
+def install(site, project, name):
+    """Lay a project out as if it were installed."""
+    package = f"gentool_{name}"
+    shutil.copytree(project / "src" / package, site.folder / package, dirs_exist_ok=True)
+    group = (
+        "gentool.methods" if (project / f"src/{package}/nets.py").exists() else "gentool.extensions"
+    )
+    site.add(f"gentool-{name}", {group: {name: f"{package}.plugin"}}, {})
+
+
+def spoil(path, *changes):
+    text = path.read_text()
+    for before, after in changes:
+        assert before in text, before
+        text = text.replace(before, after)
+    path.write_text(text)
+
+
+RUN = """
+import json, sys
+from gentool.testing import run
+from gentool.testing.subject import Subject, find
+(entry,) = find(sys.argv[1])
+subject = Subject(entry)
+found = [run.run(check, subject) for check in run.checks(entry) if check.__name__ in sys.argv[2:]]
+print(json.dumps({r.check: [r.status, *r.details] for r in found}))
+"""
+
+
+def failures(site, name, *checks):
+    """Details of the checks of these names, each of which must fail and say how to mend it."""
+    done = site.python("-c", RUN, name, *(check.replace(" ", "_") for check in checks))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert set(found) == set(checks)
+    for check, (status, *details) in found.items():
+        assert status == "failed", (check, details)
+        assert all("; " in text for text in details)
+    return {check: "\n".join(details) for check, (_, *details) in found.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_new_writes_is_a_whole_project(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["new", "wave-pool", "--kind", kind, "--author", 'Ada "A" L']) == 0
+    assert capsys.readouterr().out == "gentool-wave-pool\n"
+    project = tmp_path / "gentool-wave-pool"
+    names = {str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()}
+    assert {
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        ".gitignore",
+        ".github/workflows/tests.yml",
+        ".github/workflows/publish.yml",
+        "src/gentool_wave_pool/__init__.py",
+        "src/gentool_wave_pool/plugin.py",
+        "tests/test_gentool_wave_pool.py",
+    } <= names
+    for path in project.rglob("*"):
+        if path.is_file() and path.suffix != ".safetensors":
+            text = path.read_text()
+            assert "$" not in text.replace("${{", "").replace("$ ", ""), path
+            assert "tmpl" not in text
+            if path.suffix == ".py":
+                compile(text, path, "exec")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Waves", "lower-case letters"),
+        ("a--b", "single hyphens"),
+        ("../up", "lower-case letters"),
+        ("import", "a word of Python's own"),
+        ("adain", "is taken by gentool-adain"),
+        ("perceptual", "is taken by gentool-perceptual"),
+        ("x" * 41, "lower-case letters"),
+    ],
+)
+def test_new_refuses_names_that_do_not_do(name, reason, tmp_path):
+    with pytest.raises(UsageError, match=reason):
+        create(name, folder=tmp_path / "p")
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_replaces_nothing_and_leaves_nothing_half_written(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        create("waves", folder=tmp_path / "mine")
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(OutputError):
+        create("waves", folder=tmp_path / "file/inside")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "file", "mine"]
+
+
+IMPORTS = "plugin and options import nothing slow"
+OPTIONS = "options are documented and their defaults valid"
+CARD = "card is valid and complete"
+WEIGHTS = "packaged weights match and load strictly"
+
+
+def test_spoilt_options_weights_and_terms_are_found(site, tmp_path):
+    project = create("murk", folder=tmp_path / "murk")
+    package = project / "src/gentool_murk"
+    spoil(
+        package / "options.py",
+        ("from gentool import", "import torch\nfrom gentool import"),
+        (', description="Share of the noise to take out"', ""),
+        ("Field(1.0, ge=0, le=1)", "Field(7.0, ge=0, le=1)"),
+        ("crop_size: int", "quiet: int"),
+    )
+    spoil(
+        package / "plugin.py",
+        ('licence="MIT"', 'licence=""'),
+        ("gentool_murk.actions:denoise", "gentool_murk.actions:denoises"),
+    )
+    (package / "weights/murk.safetensors").write_bytes(b"\x80\x04.")
+    install(site, project, "murk")
+    metadata = site.folder / "gentool_murk-1.0.dist-info/METADATA"
+    spoil(metadata, ("gentool-core>=0.1,<0.2", "gentool-core>=0.1"))
+    requirement, references = "requirement on core can be met", "every reference resolves"
+    wheel, help_ = "wheel holds card weights and licence", "help is shown"
+    checks = (IMPORTS, OPTIONS, CARD, WEIGHTS, requirement, references, wheel, help_)
+    found = failures(site, "murk", *checks)
+    assert "gentool_murk.options imports torch" in found[IMPORTS]
+    assert "DenoiseOptions.strength has no description" in found[OPTIONS]
+    assert "the default of DenoiseOptions.strength is not valid" in found[OPTIONS]
+    assert "--quiet, which is a flag of gentool's own" in found[OPTIONS]
+    assert "gentool train murk --help exits 2" in found[help_]
+    assert "weights default has no licence" in found[CARD]
+    assert "no upper bound" in found[requirement]
+    assert "has no 'denoises'" in found[references]
+    assert "sha256 differs" in found[WEIGHTS]
+    assert "holds no licence" in found[wheel]
+    assert "license-files" in found[wheel]
+
+
+def test_spoilt_results_and_gradients_are_found(site, tmp_path):
+    project = create("murk", folder=tmp_path / "murk")
+    package = project / "src/gentool_murk"
+    spoil(
+        package / "actions.py",
+        ("from collections.abc", "import random\nfrom collections.abc"),
+        (".clamp(0, 1)", ""),
+        ("model(pixels).float()", "model(pixels).float() + random.random() - len(options.image)"),
+    )
+    spoil(
+        package / "nets.py",
+        ("        widths = ", "        self.unused = nn.Linear(2, 2)\n        widths = "),
+    )
+    spoil(package / "trainer.py", ("self.model.networks,", '{"net": self.model},'))
+    install(site, project, "murk")
+    run, batch = "actions run on small and odd pictures", "a batch equals its items"
+    seed, training = "the same seed gives the same result", "two steps reach every parameter"
+    found = failures(site, "murk", run, batch, seed, training)
+    assert "gives values from" in found[run]
+    assert "clamp(0, 1)" in found[run]
+    assert "differs from that of item 0 alone" in found[batch]
+    assert "context.generator()" in found[seed]
+    assert "net.unused.weight gets no gradient" in found[training]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ('task="denoising"', 'task="".join(["de"])', "''.join(['de'])' is no literal"),
+        ("return [CARD]", "return [dataclasses.replace(CARD, task='x')]", "is not what"),
+        ("return [CARD]", "return (yield)", "is a hook wrapper"),
+    ],
+)
+def test_cards_that_cannot_be_trusted_are_found(site, tmp_path, before, after, reason):
+    project = create("murk", folder=tmp_path / "murk")
+    changes = [(before, after), ("from gentool import", "import dataclasses\nfrom gentool import")]
+    if "yield" in after:
+        changes.append(("@hookimpl\n", "@hookimpl(wrapper=True)\n"))
+    spoil(project / "src/gentool_murk/plugin.py", *changes)
+    install(site, project, "murk")
+    check = "no hook is a wrapper" if "wrapper" in reason else CARD
+    assert reason in failures(site, "murk", check)[check]
+
+
+OFFERS = """
+from gentool import Record, hookimpl
+
+@hookimpl
+def gentool_losses():
+    bad = Record("Bad Name", "", "offers_code:Cut")
+    return [Record("flat", "A loss.", "offers_code:Flat"), bad]
+
+@hookimpl
+def gentool_metrics():
+    return [Record("hollow", "A metric.", "offers_code:Hollow")]
+
+@hookimpl
+def gentool_commands():
+    return [Record("shout", "A command.", "offers_code:Flat")]
+"""
+OFFERS_CODE = """
+class Flat:
+    def __call__(self, prediction, target):
+        return {"flat": (prediction - target).abs().mean((0, 1, 2))}
+
+class Cut:
+    def __call__(self, prediction, target):
+        return {"cut": (prediction - target).abs().mean().detach()}
+
+class Hollow:
+    def __call__(self, prediction, target):
+        return {"hollow": float("nan")}
+"""
+
+
+def test_spoilt_losses_metrics_and_commands_are_found(site):
+    entries = {"gentool.extensions": {"offers": "offers_plugin"}}
+    site.add("gentool-offers", entries, {"offers_plugin": OFFERS, "offers_code": OFFERS_CODE})
+    names, losses = "records are complete", "losses give named terms with a gradient"
+    metrics, commands = "metrics give named figures", "commands show their help"
+    found = failures(site, "offers", names, losses, metrics, commands)
+    assert "named 'Bad Name'" in found[names]
+    assert "'Bad Name' has no summary" in found[names]
+    assert "term 'flat' of loss 'flat' is no float32 scalar" in found[losses]
+    assert "term 'cut' of loss 'Bad Name' has no finite gradient" in found[losses]
+    assert "figure 'hollow' of metric 'hollow' is nan" in found[metrics]
+    assert "gentool shout --help exits 2" in found[commands]
+
+
+def test_checking_what_is_not_there_is_one_line(capsys, tmp_path):
+    assert invoke(["check", "adian"]) == 2
+    assert "no plugin 'adian' is installed; did you mean 'adain'?" in capsys.readouterr().err
+    assert invoke(["check", str(tmp_path)]) == 1
+    assert "no project of a plugin" in capsys.readouterr().out
+    assert invoke(["check", str(tmp_path / "none.whl")]) == 1
+    assert "no such wheel" in capsys.readouterr().out
