@@ -30,7 +30,7 @@ _WHERE = {
         "WeightsError",
     ),
     "hookspecs": ("hookimpl",),
-    "options": ("Field", "ImageFile", "ImageFiles", "Options", "PathList"),
+    "options": ("Field", "ImageFile", "ImageFiles", "ImageSet", "Options", "PathList"),
     "protocols": ("Loss", "Model", "Trainer"),
     "runner": ("Method", "Results", "load"),
 }
@@ -47,6 +47,7 @@ __all__ = [
     "ImageError",
     "ImageFile",
     "ImageFiles",
+    "ImageSet",
     "Loss",
     "Method",
     "Model",
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from gentool.hookspecs import hookimpl
-    from gentool.options import Field, ImageFile, ImageFiles, Options, PathList
+    from gentool.options import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
     from gentool.protocols import Loss, Model, Trainer
     from gentool.runner import Method, Results, load
 
