@@ -59,7 +59,8 @@ def test_the_packaged_registry_lists_the_first_party_plugins():
     assert rows["adain"].methods == ("adain",)
     assert rows["adain"].tier == "core"
     assert rows["adain"].weights[0].licence
-    assert rows["perceptual"].methods == ()
+    assert rows["gatys"].methods == ("gatys",)
+    assert rows["perceptual"].methods == ("perceptual",)
 
 
 def test_reads_a_row():

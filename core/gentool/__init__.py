@@ -31,7 +31,7 @@ _WHERE = {
         "WeightsError",
     ),
     "hookspecs": ("hookimpl",),
-    "options": ("Field", "ImageFile", "ImageFiles", "Options", "PathList"),
+    "options": ("Field", "ImageFile", "ImageFiles", "ImageSet", "Options", "PathList"),
     "protocols": ("Loss", "Model", "Trainer"),
     "runner": ("Method", "Results", "load"),
 }
@@ -48,6 +48,7 @@ __all__ = [
     "ImageError",
     "ImageFile",
     "ImageFiles",
+    "ImageSet",
     "InstallError",
     "Loss",
     "Method",
@@ -89,7 +90,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from gentool.hookspecs import hookimpl
-    from gentool.options import Field, ImageFile, ImageFiles, Options, PathList
+    from gentool.options import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
     from gentool.protocols import Loss, Model, Trainer
     from gentool.runner import Method, Results, load
 

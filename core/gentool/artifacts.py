@@ -26,12 +26,16 @@ class Artifact(Protocol):
     Attributes:
         name: proposed file name without suffix.
         suffix: proposed suffix, ``.png``.
+        part: empty for a result; a word for what accompanies one, ``preview``. Companions lie
+            beside the result, ``photo-preview.png``, and each replaces the last of its kind.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def suffix(self) -> str: ...
+    @property
+    def part(self) -> str: ...
     @property
     def made_from(self) -> Mapping[str, str]:
         """The items of a batch that this one came from, by option: ``{"content": "a.jpg"}``."""
@@ -48,6 +52,7 @@ class Artifact(Protocol):
 
 class _Savable:
     suffix = ".png"
+    part = ""
     made_from: Mapping[str, str] = MappingProxyType({})
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -76,12 +81,14 @@ class Image(_Savable):
         alpha: (1,H,W) float32, 0..1, or None.
         name: proposed file name without suffix.
         made_from: the items of a batch that it came from, by option.
+        part: see :class:`Artifact`.
     """
 
     tensor: Tensor
     alpha: Tensor | None = None
     name: str = "image"
     made_from: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def image(self) -> PIL.Image.Image:
@@ -191,11 +198,13 @@ class File(_Savable):
         data: the whole file.
         suffix: its only suffix.
         name: proposed file name without suffix.
+        part: see :class:`Artifact`.
     """
 
     data: bytes
     suffix: str = ".bin"
     name: str = "file"
+    part: str = ""
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         if suffix.lower() != self.suffix.lower():

@@ -96,7 +96,8 @@ class Card:
         task: what it is for, in the field's words: ``style transfer``.
         summary: one line.
         paper: the source, ``Huang & Belongie 2017, arXiv:1703.06868``.
-        actions: what it can do; the first is the default.
+        actions: what it can do; the first is the default. A library that is only trained, and whose
+            networks other plugins use, has none.
         model: reference to the class that owns the networks (:class:`gentool.Model`).
         weights: the packaged sets, the default first.
         training: how to train it, if it can be trained.
@@ -128,8 +129,8 @@ class Card:
             "the name must be lower-case letters, digits and hyphens",
         )
         check(
-            isinstance(self.actions, tuple) and self.actions,
-            "actions must be a tuple of at least one Action",
+            isinstance(self.actions, tuple) and (self.actions or self.training),
+            "actions must be a tuple of at least one Action, or empty if there is training",
         )
         names = [a.name for a in self.actions]
         check(len(set(names)) == len(names), "two actions share a name")
@@ -160,6 +161,8 @@ class Card:
         Raises:
             UsageError: there is no such action.
         """
+        if not self.actions:
+            raise UsageError(f"{self.name} has no action, only training: gentool train {self.name}")
         if name is None:
             return self.actions[0]
         for action in self.actions:

@@ -27,7 +27,7 @@ from gentool.errors import UsageError, did_you_mean
 from gentool.files import expand, similar
 from gentool.images import SUFFIXES, name_of
 
-__all__ = ["Field", "ImageFile", "ImageFiles", "Options", "PathList"]
+__all__ = ["Field", "ImageFile", "ImageFiles", "ImageSet", "Options", "PathList"]
 
 
 class Options(pydantic.BaseModel):
@@ -81,6 +81,9 @@ ImageFile = Annotated[Any, _ImageField(many=False)]
 
 ImageFiles = Annotated[list[Any], _ImageField(many=True)]
 """Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""
+
+ImageSet = Annotated[list[Any], _ImageField(many=True), Field(json_schema_extra={"together": True})]
+"""Pictures that make one result together, where those of ImageFiles are a batch of several."""
 
 PathList = Annotated[
     list[Annotated[Path, pydantic.BeforeValidator(_not_empty)]],

@@ -41,6 +41,7 @@ class Output:
         suffixes: Sequence[str] = PICTURE_SUFFIXES,
     ) -> None:
         self.label = label
+        self._companions: dict[tuple[str, str], Path] = {}
         self.written = 0
         self.file: Path | None = None
         self.folder = Path()
@@ -82,16 +83,27 @@ class Output:
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
+        A companion's replaces the one that was written before it in this run.
+
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
         path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{artifact.suffix}"
+        if artifact.part:
+            path = path.with_name(f"{path.stem}-{artifact.part}{artifact.suffix}")
         data = artifact.encode(path.suffix, metadata)
-        replace = self.file is not None and not self.written  # a second result gets a number
+        kind = (artifact.name, artifact.part)
+        # a second result gets a number
+        replace = self.file is not None and not self.written and not artifact.part
+        if artifact.part and kind in self._companions:
+            path, replace = self._companions[kind], True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.written += 1
-            return write_atomic(path, data, replace)
+            if not artifact.part:
+                self.written += 1
+                return write_atomic(path, data, replace)
+            self._companions[kind] = write_atomic(path, data, replace)
+            return self._companions[kind]
         except OSError as e:
             raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -24,3 +25,8 @@ class Progress:
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through ``items``, showing how far it is."""
         return items
+
+    @contextlib.contextmanager
+    def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:
+        """Show one long computation: the body calls what it is given with (units done, text)."""
+        yield lambda _done, _text: None

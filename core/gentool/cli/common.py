@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -11,6 +11,9 @@ from gentool.cli.flags import FlagCommand, given, option_flags, read_config
 from gentool.context import Settings
 from gentool.errors import PluginError, UsageError
 from gentool.options import Field, Options, validate
+
+if TYPE_CHECKING:
+    from gentool.cards import Card
 
 Core = TypeVar("Core", bound="CoreFlags")
 
@@ -95,6 +98,10 @@ class Methods(click.Group):
         """The command of a method, for an action word if one was typed."""
         raise TypeError("a subclass builds the command")
 
+    def fits(self, card: Card) -> bool:
+        """Whether the method can do what this group is for."""
+        return True
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         from gentool import plugins
 
@@ -118,6 +125,7 @@ class Methods(click.Group):
         rows = [
             (p.name, p.card.summary if p.card and p.usable else f"({p.status}: {p.cause})")
             for p in plugins.methods()
+            if p.card is None or self.fits(p.card)
         ]
         with formatter.section("Methods"):
             formatter.write_dl(rows or [("(none)", "no method is installed")])

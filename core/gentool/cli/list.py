@@ -46,6 +46,8 @@ def command(all_: bool, check: bool, as_json: bool) -> int:
 def _installed(plugin: plugins.Plugin, kind: str) -> dict[str, Any]:
     card = plugin.card
     summary = card.summary if card else ""
+    if card and not card.actions:
+        summary = f"(training only) {summary}"
     if kind == "extension" and plugin.usable:
         offers = plugins.offers(plugin)
         summary = "; ".join(f"{k}: {', '.join(r.name for r in rs)}" for k, rs in offers.items())

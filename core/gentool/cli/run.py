@@ -34,6 +34,9 @@ class RunFlags(CoreFlags):
 
 
 class Run(Methods):
+    def fits(self, card: cards.Card) -> bool:
+        return bool(card.actions)
+
     def build(self, method: str, action: str | None) -> click.Command:
         card = plugins.card(method)
         chosen = card.action(action)
@@ -77,13 +80,16 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
 
     with ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
         saving = None
-        for artifact in method.stream(action.name, options, context):
-            provenance = method.provenance(action.name, options, context, artifact)
+        try:
+            for artifact in method.stream(action.name, options, context):
+                provenance = method.provenance(action.name, options, context, artifact)
+                if saving:
+                    written(saving)
+                metadata = None if flags.no_metadata else provenance
+                saving = pool.submit(output.save, artifact, metadata)
+        finally:  # Ctrl-C and errors too: what was made is written and named
             if saving:
                 written(saving)
-            saving = pool.submit(output.save, artifact, None if flags.no_metadata else provenance)
-        if saving:
-            written(saving)
     if flags.as_json:
         report = {
             "outputs": [str(path) for path in made],
@@ -106,13 +112,15 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
 
 
 def _inputs(options: Options) -> tuple[list[Path], bool]:
-    """The files an action reads, and whether a field holds several."""
+    """The files an action reads, and whether there will be several results."""
     paths: list[Path] = []
     several = False
-    for name in type(options).model_fields:
+    for name, field in type(options).model_fields.items():
         value = getattr(options, name)
         items = value if isinstance(value, list) else [value]
         found = [item for item in items if isinstance(item, Path)]
         paths += found
-        several = several or len(found) > 1
+        extra = field.json_schema_extra
+        together = isinstance(extra, dict) and extra.get("together")
+        several = several or (len(found) > 1 and not together)
     return paths, several

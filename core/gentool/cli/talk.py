@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -53,13 +54,37 @@ class Talk(Progress):
         if self.quiet or not sys.stderr.isatty():
             yield from items
             return
-        with progress_bar() as bar:
+        with self._shown() as bar:
             task = bar.add_task(what, total=len(items))
+            for item in items:
+                yield item
+                bar.advance(task)
+
+    @contextlib.contextmanager
+    def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:
+        """A bar with live text and the time left; silent where nobody watches."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda _done, _text: None
+            return
+        with self._shown() as bar:
+            task = bar.add_task(what, total=total)
+            try:
+                yield lambda done, text: bar.update(
+                    task, completed=done, description=f"{what}: {text}"
+                )
+            finally:
+                bar.remove_task(task)
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[Bar]:
+        """The bars on screen; a bar within another's body joins it."""
+        if self._bar is not None:
+            yield self._bar
+            return
+        with progress_bar() as bar:
             self._bar = bar
             try:
-                for item in items:
-                    yield item
-                    bar.advance(task)
+                yield bar
             finally:
                 self._bar = None
 

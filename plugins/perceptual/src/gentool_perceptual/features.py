@@ -1,8 +1,10 @@
 """Feature networks with the layer names of VGG-19 (Simonyan & Zisserman 2014), frozen.
 
-Two layouts are read, told apart by their keys:
+Three layouts are read, told apart by their keys:
 
-* the plain VGG-19 convolutions ``conv1_1`` ... (zero padding, 3x3), as many as the file holds;
+* the compact network of :mod:`gentool_perceptual.compact`, which this plugin packages;
+* the plain VGG-19 convolutions ``conv1_1`` ... (zero padding, 3x3), as many as the file holds, and
+  the ``mean`` of their pictures where it is not that of the published VGG-19;
 * a distilled VGG-19 with narrow convolutions (reflection padding), a 1x1 ``input`` convolution
   that holds the normalisation, and 1x1 heads ``to_vggX_1`` that predict VGG-19's own reluX_1
   (Wang et al., "Collaborative Distillation for Ultra-Resolution Universal Style Transfer", 2020).
@@ -12,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gentool import WeightsError
-from gentool.weights import read_tensors
+from gentool import WeightsError, weights
+from gentool.progress import Progress
+from gentool_perceptual.compact import LAYERS, Compact, CompactNet
+from gentool_perceptual.plugin import CARD
 
 CONVOLUTIONS = (
     *("1_1", "1_2", "2_1", "2_2"),
@@ -26,7 +31,9 @@ CONVOLUTIONS = (
     *("4_1", "4_2", "4_3", "4_4"),
     *("5_1", "5_2", "5_3", "5_4"),
 )
-LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+PACKAGED = "perceptual"
+VGG19 = "vgg19"
+Source: TypeAlias = str | Path
 
 
 class FeatureNet(nn.Module):
@@ -51,8 +58,9 @@ class FeatureNet(nn.Module):
                 "conv1_2.weight ... without gaps"
             )
         # [123.68, 116.779, 103.939] is the training mean of the published VGG-19, RGB, 0..255
-        self.register_buffer("mean", torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1))
-        modules = {name.rsplit(".", 1)[0] for name in tensors}
+        mean = tensors.get("mean", torch.tensor([123.68, 116.779, 103.939]))
+        self.register_buffer("mean", mean.float().view(1, 3, 1, 1))
+        modules = {name.rsplit(".", 1)[0] for name in tensors if name != "mean"}
         for name in sorted(modules):
             weight, bias = tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()
             out_channels, in_channels, size, _ = weight.shape
@@ -94,7 +102,7 @@ class Features(nn.Module):
     layers and approximate deep ones.
     """
 
-    def __init__(self, nets: Sequence[FeatureNet], layers: Iterable[str]) -> None:
+    def __init__(self, nets: Sequence[FeatureNet | CompactNet], layers: Iterable[str]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
         self.plan: list[tuple[int, list[str]]] = []
@@ -108,9 +116,26 @@ class Features(nn.Module):
             raise WeightsError(f"no feature network given has layer {', '.join(left)}")
 
     @classmethod
-    def load(cls, paths: Sequence[str | Path], layers: Iterable[str] = LAYERS[:4]) -> Features:
-        """Build from safetensors files; see the module docstring for what they may hold."""
-        return cls([FeatureNet(read_tensors(path)) for path in paths], layers)
+    def load(
+        cls,
+        sources: Sequence[Source] = (PACKAGED,),
+        layers: Iterable[str] = LAYERS[:4],
+        progress: Progress | None = None,
+    ) -> Features:
+        """Build from networks by name or file, in channels-last memory.
+
+        Args:
+            sources: ``perceptual`` for the packaged network, ``vgg19`` for torchvision's VGG-19
+                (fetched at its first use), or safetensors files; see the module docstring for
+                what they may hold.
+            layers: the layers to give.
+            progress: told how far a download is.
+
+        Raises:
+            WeightsError: a file is missing or damaged, or no network has one of the layers.
+        """
+        nets = cls([_network(source, progress) for source in sources], layers)
+        return nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of ``image`` (N,3,H,W in 0..1) by layer name."""
@@ -118,3 +143,14 @@ class Features(nn.Module):
         for i, layers in self.plan:
             found.update(self.nets[i](image, layers))
         return found
+
+
+def _network(source: Source, progress: Progress | None) -> FeatureNet | CompactNet:
+    if source == VGG19:
+        from gentool_perceptual import vgg19
+
+        source = vgg19.fetch(progress)
+    path = weights.packaged(CARD)[0] if source == PACKAGED else Path(source)
+    if weights.read_header(path).metadata.get("method") == CARD.name:
+        return weights.load(Compact, path, CARD.name).net
+    return FeatureNet(weights.read_tensors(path))

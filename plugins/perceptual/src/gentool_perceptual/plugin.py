@@ -1,6 +1,52 @@
-"""The losses this plugin offers by name. Nothing here may import torch or pydantic."""
+"""The card of the compact network, and the losses and metrics offered by name.
 
-from gentool import Record, hookimpl
+Nothing here may import torch or pydantic.
+"""
+
+from gentool import Card, Record, Training, WeightsFile, hookimpl
+
+CARD = Card(
+    name="perceptual",
+    task="perceptual losses and metrics",
+    summary="Content and style losses on a compact feature network that stands in for VGG-19.",
+    paper="Gatys, Ecker & Bethge 2016, Image Style Transfer Using Convolutional Neural Networks, "
+    "CVPR 2016; VGG-19: Simonyan & Zisserman 2014, arXiv:1409.1556",
+    actions=(),
+    model="gentool_perceptual.compact:Compact",
+    weights=(
+        WeightsFile(
+            name="default",
+            file="weights/perceptual.safetensors",
+            bytes=2_081_426,
+            sha256="c19f46c3f049742fa3c167e1a47ea244e8ffa096ee7e0cb3a82d706fb58ec7bd",
+            licence="CC BY 4.0, as its teacher VGG-19; see trained_on for the terms of the data",
+            trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
+            "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
+            "several sources offer their pictures for research only",
+            origin="trained by the gentool project to reproduce VGG-19 (Simonyan & Zisserman 2014, "
+            "CC BY 4.0) to relu3_1 and its distillation by Wang et al. 2020 (MIT, (c) 2020 Huan "
+            "Wang) at relu4_1 and relu5_1",
+        ),
+    ),
+    training=Training(
+        options="gentool_perceptual.options:TrainOptions",
+        trainer="gentool_perceptual.trainer:DistillationTrainer",
+        defaults={
+            "steps": 4000,
+            "batch_size": 8,
+            "lr_schedule": "cosine",
+            "lr_final": 0.02,
+            "lr_warmup": 60,
+            "clip": 1.0,
+            "ema": 0.995,
+        },
+    ),
+)
+
+
+@hookimpl
+def gentool_cards() -> list[Card]:
+    return [CARD]
 
 
 @hookimpl
@@ -14,4 +60,25 @@ def gentool_losses() -> list[Record]:
             "Relative distance of channel means and deviations.",
             f"{where}:StatisticsLoss",
         ),
+        Record(
+            "sliced-wasserstein",
+            "Sliced Wasserstein distance of feature distributions.",
+            f"{where}:SlicedWassersteinLoss",
+        ),
+        Record("perceptual", "Distance of pictures in features.", f"{where}:PerceptualLoss"),
+        Record("l1", "Mean absolute difference of pictures.", f"{where}:L1Loss"),
+        Record("l2", "Mean squared difference of pictures.", f"{where}:L2Loss"),
+        Record("total-variation", "Roughness of a picture.", f"{where}:TotalVariationLoss"),
+    ]
+
+
+@hookimpl
+def gentool_metrics() -> list[Record]:
+    where = "gentool_perceptual.metrics"
+    return [
+        Record("content-distance", "How far features moved.", f"{where}:ContentDistance"),
+        Record("style-distance", "How far feature statistics are.", f"{where}:StyleDistance"),
+        Record("perceptual-distance", "Both kinds of features.", f"{where}:PerceptualDistance"),
+        Record("frechet", "Frechet distance of two sets of pictures.", f"{where}:FrechetDistance"),
+        Record("precision-recall", "Precision and recall of a set.", f"{where}:PrecisionRecall"),
     ]

@@ -1,0 +1,65 @@
+"""What ``gentool run gatys`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+from gentool import Context, UsageError, WeightsError
+from gentool.artifacts import File, Image
+from gentool.images import name_of, resize
+from gentool_gatys import painting
+from gentool_gatys.job import Job, outside
+from gentool_gatys.options import INITS, StylizeOptions
+from gentool_gatys.painting import Pictures, load_features, to_size
+
+
+class Gatys:
+    """No networks of its own: the feature network is an option."""
+
+    networks: Mapping[str, nn.Module] = {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Gatys:
+        if config:
+            raise WeightsError("gatys has no networks, so it takes no --weights; see --features")
+        return cls()
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterator[Image | File]:
+    """Yield one picture for every content; previews and loss curves as companions of it."""
+    if options.plot:
+        from gentool_gatys import plot
+
+        plot.check()
+    styles = [context.read(source) for source in options.style]
+    masks = [context.read(source).pixels.mean(0, keepdim=True) for source in options.mask or ()]
+    if any(mask.max() < 1 / 255 for mask in masks):
+        raise UsageError("--mask: a mask is all black, so its style would apply nowhere")
+    first = None if options.init in INITS else context.read(options.init).pixels
+    features = outside(load_features, options, context)
+    for source in context.each(options.content, "stylize"):
+        with context.guard(source, options.content):
+            content = context.read(source)
+            pixels = resize(content.pixels, options.content_size or None)
+            painting.check_size(pixels)
+            alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
+            pictures = Pictures(
+                pixels, [s.pixels for s in styles], [to_size(m, pixels) for m in masks], first
+            )
+            name = "-".join([content.name, *(s.name for s in styles)])
+            made_from = {"content": name_of(source)}
+            job = Job(pictures, features, options, context)
+            for picture in job.previews():
+                yield Image(picture, None, name, made_from, part="preview")
+            yield Image(job.result(), alpha, name, made_from)
+            if options.plot:
+                yield plot.curve(job.curve, name)
+            context.progress.note(f"{name_of(source)}: {job.summary()}")
+            if job.interrupted:
+                raise KeyboardInterrupt

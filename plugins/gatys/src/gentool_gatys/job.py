@@ -1,0 +1,152 @@
+"""One content from start to finish: level by level, with previews, interruption and resume."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from gentool import Context, DeviceError, UsageError
+from gentool.color import keep_luminance
+from gentool.compute import out_of_memory_explained
+from gentool.images import resize
+from gentool.weights import read_header
+from gentool_gatys import painting
+from gentool_gatys.interrupt import interruptible
+from gentool_gatys.options import StylizeOptions
+from gentool_gatys.painting import Pictures
+from gentool_gatys.run import Run
+from gentool_perceptual.features import Features
+
+Result = TypeVar("Result")
+
+# what may differ between a command and the one that resumes it
+FREE = {"content", "steps", "tolerance", "tile", "preview_every", "plot", "resume"}
+
+
+def outside(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call with gradients: the runner computes everything else in inference mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        return function(*arguments)
+
+
+class Job:
+    """Paints one content.
+
+    Attributes:
+        curve: the terms of every evaluation, at all sizes.
+        interrupted: whether Ctrl-C ended it.
+    """
+
+    def __init__(
+        self, pictures: Pictures, features: Features, options: StylizeOptions, context: Context
+    ) -> None:
+        self.pictures = outside(_ordinary, pictures)
+        self.features, self.options, self.context = features, options, context
+        self.curve: list[dict[str, float]] = []
+        self.run: Run | None = None
+        self.interrupted = False
+        self.began = time.perf_counter()
+        self.kept = cache_folder() / f"{self._key()}.safetensors"
+        if options.resume and not self.kept.exists():
+            raise UsageError(
+                "--resume: there is nothing to go on with; it continues a command with the same "
+                "pictures and options that Ctrl-C stopped"
+            )
+
+    def previews(self) -> Iterator[Tensor]:
+        """Do the work; gives the picture so far every ``preview_every`` evaluations."""
+        sizes = painting.levels(max(self.pictures.content.shape[1:]))
+        first, before = 0, None
+        if self.options.resume:
+            first, before = int(read_header(self.kept).metadata["level"]), self.pictures.content
+        with interruptible() as asked:
+            for level in range(first, len(sizes)):
+                run = outside(
+                    painting.start, self.pictures, self.features, sizes[level], before,
+                    self.options, self.context,
+                )  # fmt: skip
+                self.run = run
+                if self.options.resume and level == first:
+                    outside(run.load, self.kept)
+                yield from self._advance(run, f"{sizes[level]} px", asked.is_set)
+                self.curve += run.curve
+                if not run.finished:
+                    self.interrupted = True
+                    run.save(self.kept, level=str(level))
+                    return
+                before = self._picture(sizes[level])
+        self.kept.unlink(missing_ok=True)
+
+    def _advance(self, run: Run, what: str, asked: Callable[[], bool]) -> Iterator[Tensor]:
+        every = self.options.preview_every
+        with self.context.progress.bar(run.steps, what) as show:
+            while not (run.finished or asked()):
+                try:
+                    with out_of_memory_explained():
+                        outside(run.advance, every or run.steps, show, asked)
+                except DeviceError:
+                    if not run.loss.halve_tiles():
+                        raise
+                    self.context.progress.note("memory is short: going on in smaller tiles")
+                    continue
+                if every and not (run.finished or asked()):
+                    yield self.result()
+
+    def _picture(self, level: int) -> Tensor:
+        """The run's picture (3,H,W) on the CPU, what was added to its edges taken off."""
+        assert self.run is not None
+        height, width = resize(self.pictures.content, level).shape[1:]
+        return self.run.picture[0, :, :height, :width].cpu()
+
+    def result(self) -> Tensor:
+        """The picture so far, at its final size and with the colors that were asked for."""
+        assert self.run is not None
+        content = self.pictures.content
+        long = max(content.shape[1:])
+        reached = max(self.run.picture.shape[2:])
+        level = min(painting.levels(long), key=lambda size: abs(size - reached))
+        picture = painting.to_size(self._picture(level), content)
+        luminance = self.options.preserve_color == "luminance"
+        return keep_luminance(picture, content) if luminance else picture
+
+    def summary(self) -> str:
+        """How it ended, with the loss of the 8-bit picture, in one line."""
+        assert self.run is not None
+        run, seconds = self.run, time.perf_counter() - self.began
+        terms = run.loss.terms((run.picture * 255).round() / 255)
+        words = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        text = f"{words} after {len(self.curve)} evaluations in {seconds:.0f} s"
+        if not self.interrupted:
+            return text
+        return f"{text}; stopped by Ctrl-C, the same command with --resume goes on"
+
+    def _key(self) -> str:
+        """The same for the same pictures and the options that matter."""
+        p = self.pictures
+        found = hashlib.sha256(self.options.model_dump_json(exclude=FREE).encode())
+        for tensor in [p.content, *p.styles, *p.masks, *([] if p.first is None else [p.first])]:
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()[:32]
+
+
+def cache_folder() -> Path:
+    """Where interrupted runs are kept: ``$XDG_CACHE_HOME/gentool/gatys``, or in ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gentool" / "gatys"
+
+
+def _ordinary(pictures: Pictures) -> Pictures:
+    """Copies that autograd takes: what was read in inference mode it refuses."""
+    first = None if pictures.first is None else pictures.first.clone()
+    return Pictures(
+        pictures.content.clone(),
+        [style.clone() for style in pictures.styles],
+        [mask.clone() for mask in pictures.masks],
+        first,
+    )

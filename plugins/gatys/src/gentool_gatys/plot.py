@@ -1,0 +1,37 @@
+"""The loss curve as a picture; needs matplotlib, which the extra ``plot`` installs."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Mapping, Sequence
+
+from gentool import UsageError
+from gentool.artifacts import File
+
+
+def check() -> None:
+    """Raises:
+    UsageError: matplotlib is not installed; said before the work, not after it.
+    """
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as e:
+        raise UsageError(
+            "--plot: matplotlib is not installed; pip install 'gentool-gatys[plot]'"
+        ) from e
+
+
+def curve(terms: Sequence[Mapping[str, float]], name: str) -> File:
+    """Every weighted term over the evaluations, logarithmic, as SVG."""
+    from matplotlib.figure import Figure  # not pyplot, which keeps a window and global state
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="evaluation", ylabel="weighted loss", yscale="log", title=name)
+    for term in terms[0] if terms else ():
+        axes.plot([t[term] for t in terms], label=term, lw=2 if term == "total" else 1.2)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    return File(buffer.getvalue(), ".svg", name, part="loss")
