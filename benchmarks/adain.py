@@ -29,7 +29,7 @@ def compute():
     import torch.nn.functional as F
 
     import gentool
-    from gentool_adain.nets import Style
+    from gentool_adain.statistics import Style
 
     torch.set_num_threads(1)
     widths = [3, 64, 64, 128, 128, 256, 256, 256, 256]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -49,19 +49,30 @@ class Talk(Progress):
             click.echo(text)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
-        """Go through items under a bar with the time left; silently where nobody watches."""
+        """Go through items under a bar with the time left; silently where nobody watches.
+
+        Inside another one, a second bar shows until the inner items are done.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield from items
             return
+        if self._bar is not None:
+            yield from _advance(self._bar, items, what)
+            return
         with progress_bar() as bar:
-            task = bar.add_task(what, total=len(items))
             self._bar = bar
             try:
-                for item in items:
-                    yield item
-                    bar.advance(task)
+                yield from _advance(bar, items, what)
             finally:
                 self._bar = None
+
+
+def _advance(bar: Bar, items: Sequence[Item], what: str) -> Iterator[Item]:
+    task = bar.add_task(what, total=len(items))
+    for item in items:
+        yield item
+        bar.advance(task)
+    bar.update(task, visible=False)
 
 
 def progress_bar() -> Bar:
