@@ -11,8 +11,9 @@ from skimage import data
 from gentool import TrainingError, WeightsError
 from gentool.cli.main import invoke
 from gentool.compute import choose
-from gentool_adain.nets import AdaIN, Config, Style
+from gentool_adain.nets import AdaIN, Config
 from gentool_adain.options import TrainOptions
+from gentool_adain.statistics import Style
 from gentool_adain.trainer import AdaINTrainer, keep_out_of_compiler
 
 
