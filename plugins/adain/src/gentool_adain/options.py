@@ -31,7 +31,7 @@ class PaintOptions(Options):
     )
 
 
-class StylizeOptions(PaintOptions):
+class _StylizeInputs(Options):
     content: ImageFiles = Field(description="Picture to paint: a file, several, a folder or a glob")
     style: ImageFiles = Field(
         description="Picture whose style to take: a file, several, a folder or a glob; "
@@ -52,6 +52,8 @@ class StylizeOptions(PaintOptions):
         description="Long side to bring the content to, pixels (default: keep)",
     )
 
+
+class StylizeOptions(PaintOptions, _StylizeInputs):  # pydantic puts the last one's fields first
     @property
     def blended(self) -> bool:
         """Whether all styles go into one result."""
@@ -73,7 +75,7 @@ class StylizeOptions(PaintOptions):
         return self
 
 
-class InterpolateOptions(PaintOptions):
+class _InterpolateInputs(Options):
     content: ImageFile = Field(description="Picture to paint")
     style: ImageFiles = Field(description="Two styles or more to go between, in this order")
     layout: Literal["grid", "animation"] = Field(
@@ -87,6 +89,8 @@ class InterpolateOptions(PaintOptions):
         320, ge=1, le=65536, description="Long side of each picture, pixels"
     )
 
+
+class InterpolateOptions(PaintOptions, _InterpolateInputs):
     def several_results(self) -> bool:
         return False
 
