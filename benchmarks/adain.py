@@ -1,6 +1,7 @@
-"""AdaIN: compute against VGG-19, the whole command, a folder, memory at 4096 x 4096.
+"""AdaIN: compute against VGG-19, the whole command, a folder, memory at 4096 x 4096, quality.
 
-    python benchmarks/adain.py [--only compute|command|folder|memory]
+    python benchmarks/adain.py [--only compute|command|folder|memory|tiles]
+    python benchmarks/adain.py --only quality --pairs DIR --teacher FILE...
 
 compute  content and style encode plus decode at 512 x 512, one thread, CPU seconds, over a plain
          VGG-19 forward to relu3_4 (fp32, NCHW; random weights: they do
@@ -8,6 +9,8 @@ compute  content and style encode plus decode at 512 x 512, one thread, CPU seco
 command  one picture at 512 as a whole process, over `python -c "import torch"`
 folder   50 pictures at 512 in one process, over 50 times the compute of one
 memory   peak resident memory of one 4096 x 4096 picture, over that of `import torch`
+tiles    a 2048 x 2048 picture in tiles of 512 and 1024 and in one piece: time, greatest difference
+quality  content and style distance over pairs of pictures: DIR/content and DIR/style, by name
 """
 
 import argparse
@@ -29,7 +32,7 @@ def compute():
     import torch.nn.functional as F
 
     import gentool
-    from gentool_adain.nets import Style
+    from gentool_adain.statistics import Style
 
     torch.set_num_threads(1)
     widths = [3, 64, 64, 128, 128, 256, 256, 256, 256]
@@ -92,7 +95,9 @@ def folder():
 
     import gentool
     from gentool.cli.main import invoke
-    from gentool_adain.actions import encode_style, paint
+    from gentool_adain.actions import paint
+    from gentool_adain.features import encode_style
+    from gentool_adain.painting import Canvas
 
     with tempfile.TemporaryDirectory() as folder:
         samples(folder, 50)
@@ -101,11 +106,11 @@ def folder():
         options = method.options("stylize", content=picture, style=picture)
         context = method.context()
         with torch.inference_mode():
-            style = encode_style(method.model, picture, context)
+            style = encode_style(method.model, picture, context, options.tile)
             one = []
             for _ in range(20):
                 start = time.perf_counter()
-                paint(method.model, picture, style, options, context)
+                paint(Canvas(method.model, picture, context, options.tile), style, options)
                 one.append(time.perf_counter() - start)
         invoke(line(folder, [f"{folder}/landscape0.png"])[1:])  # imports are not counted
         start = time.perf_counter()
@@ -135,13 +140,53 @@ def memory():
     print(f"import torch {bare:.2f} GiB; 4096 x 4096 {most - bare:.2f} GiB over it")
 
 
+def tiles():
+    import torch
+
+    import gentool
+
+    torch.manual_seed(0)
+    picture = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 256, 256), (2048, 2048), mode="bicubic"
+    )[0].clamp_(0, 1)
+    method = gentool.load("adain", seed=0, precision="fp32")
+    results = []
+    for side in (2048, 1024, 512):
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            painted = method.stylize(content=picture, style=picture[:, :512, :512], tile=side)
+            taken.append(time.perf_counter() - start)
+        results.append(painted.tensor)
+        off = (painted.tensor - results[0]).abs().max() * 255
+        print(f"2048 x 2048, tile {side}: {min(taken):.2f} s, within {off:.4f}/255 of one piece")
+
+
+def quality(pairs, teacher):
+    import gentool
+    from gentool_adain.evaluate import evaluate, pair, summarise
+
+    table = evaluate(gentool.load("adain", seed=0), sorted(pair(pairs)), teacher)
+    for kind, figures in summarise(table).items():
+        print(
+            f"{len(table)} pairs, {kind}: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items())
+        )
+
+
 def main():
-    parts = {f.__name__: f for f in (compute, command, folder, memory)}
+    parts = {f.__name__: f for f in (compute, command, folder, memory, tiles)}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=parts)
-    only = parser.parse_args().only
+    parser.add_argument("--only", choices=[*parts, "quality"])
+    parser.add_argument("--pairs", type=Path, help="for quality: folder of content/ and style/")
+    parser.add_argument("--teacher", nargs="+", help="for quality: feature networks' files")
+    asked = parser.parse_args()
+    if asked.only == "quality":
+        if not asked.pairs or not asked.teacher:
+            parser.error("quality needs --pairs and --teacher")
+        quality(asked.pairs, asked.teacher)
+        return
     for name, part in parts.items():
-        if only in (None, name):
+        if asked.only in (None, name):
             part()
 
 

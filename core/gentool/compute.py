@@ -121,12 +121,18 @@ def out_of_memory_explained() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as e:
-        text = str(e).lower()
-        if isinstance(e, MemoryError) or "out of memory" in text or "allocate memory" in text:
+        if is_out_of_memory(e):
             raise DeviceError(
                 "does not fit into memory; make the pictures smaller or choose another --device"
             ) from e
         raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; PyTorch and its libraries say so in several ways."""
+    text = str(error).lower()
+    said = ("out of memory", "allocate memory", "bad_alloc", "could not create a primitive")
+    return isinstance(error, MemoryError) or any(words in text for words in said)
 
 
 def fresh_seed() -> int:

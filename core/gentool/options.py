@@ -37,6 +37,19 @@ class Options(pydantic.BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
+    def several_results(self) -> bool:
+        """Whether more than one artifact will come, so that ``-o`` must name a folder.
+
+        By default, if any field but an ``ImageSet`` was given several files. For an action whose
+        other options decide, say so here.
+        """
+        return any(
+            isinstance(found := getattr(self, name), list)
+            and sum(isinstance(item, Path) for item in found) > 1
+            for name, field in type(self).model_fields.items()
+            if not makes_one_result(field)
+        )
+
 
 def with_defaults(model: type[AnyOptions], defaults: Mapping[str, Any]) -> type[AnyOptions]:
     """A model with other defaults for some of its fields."""
@@ -84,6 +97,13 @@ ImageFiles = Annotated[list[Any], _ImageField(many=True)]
 
 ImageSet = Annotated[list[Any], _ImageField(many=True), Field(json_schema_extra={"together": True})]
 """Pictures that make one result together, where those of ImageFiles are a batch of several."""
+
+
+def makes_one_result(field: pydantic.fields.FieldInfo) -> bool:
+    """Whether a field is an ``ImageSet``."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("together"))
+
 
 PathList = Annotated[
     list[Annotated[Path, pydantic.BeforeValidator(_not_empty)]],
@@ -160,6 +180,7 @@ def _names(value: Any) -> Any:
     return name_of(value)
 
 
+_LIMITS = ("ge", "gt", "le", "lt")
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -221,7 +242,8 @@ def _explain(model: type[Options], error: Any, prefix: str) -> str:
         return f"{where}: {context['error']}"
     got = _got(error["input"])
     field = next(f for n, f in model.model_fields.items() if name in (n, f.alias))
-    within = span(field)
+    # of a list's items, the error alone tells the limit that was passed
+    within = span(field) or _limits({k: v for k, v in context.items() if k in _LIMITS})
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and within:
         return f"{where}: must be {within}{got}"
     if kind in ("finite_number", "float_parsing", "float_type"):
@@ -259,7 +281,7 @@ def bounds(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
     """The numeric limits of a field: ``{"ge": 0, "le": 1}``."""
     found: dict[str, Any] = {}
     for item in field.metadata:
-        for name in ("ge", "gt", "le", "lt"):
+        for name in _LIMITS:
             if getattr(item, name, None) is not None:
                 found[name] = getattr(item, name)
     return found
@@ -267,7 +289,11 @@ def bounds(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
 
 def span(field: pydantic.fields.FieldInfo) -> str:
     """A field's limits in words: ``between 0 and 1``, ``at least 16``, or nothing."""
-    b = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in bounds(field).items()}
+    return _limits(bounds(field))
+
+
+def _limits(found: Mapping[str, Any]) -> str:
+    b = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in found.items()}
     if "ge" in b and "le" in b:
         return f"between {b['ge']} and {b['le']}"
     low = f"at least {b['ge']}" if "ge" in b else f"above {b['gt']}" if "gt" in b else ""

@@ -66,9 +66,9 @@ def command() -> None:
 
 def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags) -> int:
     start = time.perf_counter()
-    inputs, several = _inputs(options)
     label = f"-{method.card.name}"
-    output = Output(flags.output, inputs, label, several, action.suffixes)
+    several = options.several_results()
+    output = Output(flags.output, _inputs(options), label, several, action.suffixes)
     talk = Talk(flags.quiet or flags.as_json)
     context = method.context(talk)
     made: list[Path] = []
@@ -111,16 +111,11 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     return OK
 
 
-def _inputs(options: Options) -> tuple[list[Path], bool]:
-    """The files an action reads, and whether there will be several results."""
+def _inputs(options: Options) -> list[Path]:
+    """The files an action reads."""
     paths: list[Path] = []
-    several = False
-    for name, field in type(options).model_fields.items():
+    for name in type(options).model_fields:
         value = getattr(options, name)
         items = value if isinstance(value, list) else [value]
-        found = [item for item in items if isinstance(item, Path)]
-        paths += found
-        extra = field.json_schema_extra
-        together = isinstance(extra, dict) and extra.get("together")
-        several = several or (len(found) > 1 and not together)
-    return paths, several
+        paths += [item for item in items if isinstance(item, Path)]
+    return paths

@@ -50,7 +50,10 @@ class Talk(Progress):
             click.echo(text)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
-        """Go through items under a bar with the time left; silently where nobody watches."""
+        """Go through items under a bar with the time left; silently where nobody watches.
+
+        Inside another one, a second bar shows until the inner items are done.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield from items
             return
@@ -59,6 +62,7 @@ class Talk(Progress):
             for item in items:
                 yield item
                 bar.advance(task)
+            bar.update(task, visible=False)
 
     @contextlib.contextmanager
     def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:

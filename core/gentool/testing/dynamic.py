@@ -59,7 +59,7 @@ def saving_and_loading_is_bit_exact(subject: Subject) -> Iterator[Finding]:
 def actions_run_on_small_and_odd_pictures(subject: Subject) -> Iterator[Finding]:
     assert subject.model  # or skip
     for action in subject.card.actions:
-        for size in SIZES if _picture_fields(action) else SIZES[:1]:
+        for size in SIZES if _takes_pictures(action) else SIZES[:1]:
             shown = f"{action.name} of a picture of {size[0]} x {size[1]} pixels"
             try:
                 made = _run(subject, action, size=size)
@@ -85,7 +85,9 @@ def actions_run_on_small_and_odd_pictures(subject: Subject) -> Iterator[Finding]
 def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
     tried = False
     for action in subject.card.actions:
-        name = next((n for n, many in _picture_fields(action).items() if many), None)
+        fields = cards.resolve(action.options).model_fields
+        batches = (n for n, info in fields.items() if takes_pictures(info) == "batch")
+        name = next(batches, None)
         if name is None:
             continue
         tried = True
@@ -131,10 +133,9 @@ def the_same_seed_gives_the_same_result(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _picture_fields(action: Action) -> dict[str, bool]:
-    """The fields of an action that take pictures, and whether they take several."""
+def _takes_pictures(action: Action) -> bool:
     fields = cards.resolve(action.options).model_fields
-    return {n: many for n, info in fields.items() if (many := takes_pictures(info)) is not None}
+    return any(takes_pictures(info) for info in fields.values())
 
 
 def _run(

@@ -11,7 +11,7 @@ import unittest
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gentool import cards, distributions, plugins
 from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
@@ -163,14 +163,15 @@ class Subject:
         values = dict(given)
         sizes = [size]
         for name, info in model.model_fields.items():
-            many = takes_pictures(info)
+            pictures = takes_pictures(info)
             if name in values:
                 continue
             if info.examples:
                 values[name] = info.examples[0]
-            elif many is not None and info.is_required():
+            elif pictures and info.is_required():
                 path = self.picture(*(sizes.pop() if sizes else SIZES[0]), len(values))
-                values[name] = [path] if many else path
+                more = [self.picture(*SIZES[0], len(values) + 1)] if pictures == "set" else []
+                values[name] = path if pictures == "one" else [path, *more]
             elif info.is_required() and "Path" in str(info.annotation):
                 values[name] = [self.pictures()]
             elif info.is_required():
@@ -178,11 +179,16 @@ class Subject:
         return values
 
 
-def takes_pictures(info: Any) -> bool | None:
-    """Whether a field takes several pictures or one; None if it takes something else."""
-    from gentool.options import _ImageField
+def takes_pictures(info: Any) -> Literal["one", "set", "batch"] | None:
+    """Whether a field takes a picture, several for one result, or several for one each."""
+    from gentool.options import _ImageField, makes_one_result
 
-    return next((m.many for m in info.metadata if isinstance(m, _ImageField)), None)
+    field = next((m for m in info.metadata if isinstance(m, _ImageField)), None)
+    if field is None:
+        return None
+    if not field.many:
+        return "one"
+    return "set" if makes_one_result(info) else "batch"
 
 
 def find(name: str) -> list[EntryPoint]:

@@ -8,7 +8,8 @@ from skimage import data
 import gentool
 from gentool import WeightsError, weights
 from gentool_adain.color import keep_luminance, match_colors
-from gentool_adain.nets import AdaIN, Config, Style, adain
+from gentool_adain.nets import AdaIN, Config
+from gentool_adain.statistics import Style, adain
 
 TINY = Config(width2=4, width4=8, width8=8, code=4, blocks8=1, blocks4=1)
 

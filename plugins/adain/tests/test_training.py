@@ -15,8 +15,9 @@ from gentool.progress import Progress
 from gentool.training import Moment, Plan, Setup
 from gentool.training.data.feed import feeds
 from gentool.training.stepper import Stepper
-from gentool_adain.nets import AdaIN, Config, Style
+from gentool_adain.nets import AdaIN, Config
 from gentool_adain.options import TrainOptions
+from gentool_adain.statistics import Style
 from gentool_adain.trainer import AdaINTrainer, keep_out_of_compiler
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,88 +12,146 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context, GentoolError
-from gentool.artifacts import Image
+from gentool.artifacts import Animation, Grid, Image
 from gentool.images import name_of, resize
 from gentool_adain.color import keep_luminance, match_colors
-from gentool_adain.nets import STRIDE, AdaIN, Style
-from gentool_adain.options import StylizeOptions
+from gentool_adain.features import encode_style
+from gentool_adain.nets import AdaIN
+from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
+from gentool_adain.painting import Canvas, Regions
+from gentool_adain.statistics import Style
 
 if TYPE_CHECKING:
     from gentool.images import Source
 
-SMALLEST = 2 * STRIDE  # pixels: reflection padding needs two cells at 1/8
+Encoding = Callable[[Tensor], Style]  # of a style, given the content, whose colors it may take
 
 
 def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator[Image]:
-    """Yield one picture for every content and style, of the content's exact size."""
+    """Yield one picture for every content and style, or for every content where styles blend."""
     styles = _styles(model, options, context)
+    masks = [_read_mask(m, context) for m in options.mask or []]
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):
             content = context.read(source)
             pixels = resize(content.pixels, options.content_size)
             alpha = None if content.alpha is None else resize(content.alpha, options.content_size)
+            regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
+            canvas = Canvas(model, pixels, context, options.tile, regions)
+            made_from = {"content": name_of(source)}
+            if options.blended:
+                together = [style(pixels) for _, _, style in styles]
+                target = _regions(together) if masks else _mix(together, options.style_weights)
+                names = "+".join(name for _, name, _ in styles)
+                painted = paint(canvas, target, options)
+                yield Image(painted, alpha, f"{content.name}-{names}", made_from)
+                continue
             for style_source, name, style in styles:
-                painted = paint(model, pixels, style, options, context)
-                made_from = {"content": name_of(source), "style": name_of(style_source)}
-                yield Image(painted, alpha, f"{content.name}-{name}", made_from)
+                painted = paint(canvas, style(pixels), options)
+                from_both = made_from | {"style": name_of(style_source)}
+                yield Image(painted, alpha, f"{content.name}-{name}", from_both)
+
+
+def interpolate(
+    model: AdaIN, options: InterpolateOptions, context: Context
+) -> Iterator[Grid | Animation]:
+    """Yield one content painted in styles between those given."""
+    content = context.read(options.content)
+    pixels = resize(content.pixels, options.content_size)
+    styles = [encode(pixels) for _, _, encode in _styles(model, options, context)]
+    canvas = Canvas(model, pixels, context, options.tile)
+    animation = options.layout == "animation"
+    rows = between(styles, options.steps, animation)
+    wanted = [style for row in rows for style in row]
+    frames = [paint(canvas, s, options) for s in context.progress.track(wanted, "interpolate")]
+    if animation:
+        yield Animation(frames, options.fps, name=f"{content.name}-styles")
+    else:
+        yield Grid(frames, columns=options.steps, name=f"{content.name}-styles")
+
+
+def between(styles: Sequence[Style], steps: int, around: bool = False) -> list[list[Style]]:
+    """Rows of ``steps`` styles, each row from one style to the next.
+
+    Args:
+        styles: two or more; four make a square with one in each corner, bilinearly between
+            (fig. 8 of the paper).
+        steps: columns.
+        around: a row from the last back to the first as well; no row repeats the next one's start.
+    """
+    if around:
+        following = [*styles[1:], styles[0]]
+        return [
+            [a.towards(b, i / steps) for i in range(steps)]
+            for a, b in zip(styles, following, strict=True)
+        ]
+    shares = [i / (steps - 1) for i in range(steps)]
+    pairs = list(itertools.pairwise(styles))
+    if len(styles) == 4:
+        top, bottom = styles[:2], styles[2:]
+        edges = [[a.towards(b, y) for a, b in zip(top, bottom, strict=True)] for y in shares]
+        pairs = [(left, right) for left, right in edges]
+    return [[a.towards(b, x) for x in shares] for a, b in pairs]
+
+
+def paint(canvas: Canvas, target: Style, options: PaintOptions) -> Tensor:
+    """One content in one style, or one for each region -> (3,H,W) on the CPU, 0..1."""
+    finish = keep_luminance if options.preserve_color == "luminance" else None
+    return canvas.paint(target, options.alpha, finish)
 
 
 def _styles(
-    model: AdaIN, options: StylizeOptions, context: Context
-) -> list[tuple[Source, str, Tensor | Style]]:
-    """Source, name and encoding of each style; its pixels if its colors depend on the content."""
-    found: list[tuple[Source, str, Tensor | Style]] = []
+    model: AdaIN, options: StylizeOptions | InterpolateOptions, context: Context
+) -> list[tuple[Source, str, Encoding]]:
+    """Source, name and encoding of each style that can be read."""
+    found: list[tuple[Source, str, Encoding]] = []
+    # where styles go together, one that is missing would change what the others do
+    each_alone = isinstance(options, StylizeOptions) and not options.blended
     for source in options.style:
-        with context.guard(source, options.style):
+        with context.guard(source, options.style if each_alone else [source]):
             style = context.read(source)
             pixels = resize(style.pixels, options.style_size)
-            histogram = options.preserve_color == "histogram"
-            kept = pixels if histogram else encode_style(model, pixels, context)
-            found.append((source, style.name, kept))
+            found.append((source, style.name, _encoding(model, pixels, options, context)))
     if not found:
         raise GentoolError(f"no style can be read: {context.failures[0][1]}")
     return found
 
 
-def encode_style(model: AdaIN, pixels: Tensor, context: Context) -> Style:
-    """What the network keeps of a style picture (3,H,W)."""
-    padded = _pad(pixels.to(context.device))
-    with context.compute.autocast():
-        return Style.of(model.encoder(padded))
+def _encoding(model: AdaIN, style: Tensor, options: PaintOptions, context: Context) -> Encoding:
+    """Of one style: encoded now, or again for each content whose colors it takes."""
+    encode = functools.partial(encode_style, model, context=context, tile_side=options.tile)
+    if options.preserve_color == "histogram":
+        return lambda content: encode(match_colors(style, content))
+    encoded = encode(style)
+    return lambda _: encoded
 
 
-def paint(
-    model: AdaIN,
-    pixels: Tensor,
-    style: Tensor | Style,
-    options: StylizeOptions,
-    context: Context,
-) -> Tensor:
-    """One content (3,H,W) in one style, encoded or as pixels -> (3,H,W) on the CPU, 0..1."""
-    target = (
-        style
-        if isinstance(style, Style)
-        else encode_style(model, match_colors(style, pixels), context)
+def _mix(styles: Sequence[Style], weights: Sequence[float] | None) -> Style:
+    """The weighted mean of styles (eq. 15 of the paper)."""
+    shares = [w / sum(weights or [1]) for w in weights or [1]]
+    return Style(
+        *(
+            torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)
+            for parts in zip(*styles, strict=True)
+        )
     )
-    padded = _pad(pixels.to(context.device))
-    with context.compute.autocast():
-        features = model.encoder(padded)
-        own = Style.of(features)
-        noise = model.noise(features, context.generator(), options.alpha)
-        painted = model.decode(features, own, own.towards(target, options.alpha), noise)
-    height, width = pixels.shape[1:]
-    result = painted[0, :, :height, :width].float().clamp(0, 1).cpu()
-    return keep_luminance(result, pixels) if options.preserve_color == "luminance" else result
 
 
-def _pad(pixels: Tensor) -> Tensor:
-    """(3,H,W) -> (1,3,H',W') with sides that are multiples of 8 and at least 16.
+def _regions(styles: Sequence[Style]) -> Style:
+    """Styles of K regions as one, (K,C)."""
+    return Style(*(torch.cat(parts) for parts in zip(*styles, strict=True)))
 
-    By reflection where there is enough to reflect, else by repeating the edge.
-    """
-    height, width = pixels.shape[1:]
-    bottom = max(SMALLEST, -(-height // STRIDE) * STRIDE) - height
-    right = max(SMALLEST, -(-width // STRIDE) * STRIDE) - width
-    mode = "reflect" if bottom < height and right < width else "replicate"
-    padded = F.pad(pixels[None], (0, right, 0, bottom), mode=mode)
-    return padded.contiguous(memory_format=torch.channels_last)
+
+def _read_mask(source: Source, context: Context) -> Tensor:
+    """A mask (1,H,W) in 0..1: its lightness, nothing where it is transparent."""
+    mask = context.read(source)
+    light = mask.pixels.mean(0, keepdim=True)
+    return light if mask.alpha is None else light * mask.alpha
+
+
+def _fit(masks: Sequence[Tensor], content: Tensor) -> Tensor:
+    """Masks in the content's size, (K,H,W)."""
+    size = content.shape[1:]
+    return torch.cat(
+        [F.interpolate(m[None], size, mode="bilinear", antialias=True)[0] for m in masks]
+    )

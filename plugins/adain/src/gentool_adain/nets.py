@@ -9,51 +9,26 @@ varies there is the position inside a cell of the grid, and the network would pa
 
 Both AdaIN layers act on encoder features, which never depend on one another's statistics, and
 the decoder normalises nothing: one pass over a picture gives every statistic, so large pictures
-can be worked on in tiles and equal the whole.
+can be worked on in tiles and equal the whole (:mod:`gentool_adain.painting`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gentool.weights import config_values
+from gentool_adain.statistics import Features, Shares, Style, adain, spread
 
 Noise = tuple[Tensor, Tensor]  # at 1/4 and at 1/8, each (N,channels,h,w), standard normal
 
 STRIDE = 8  # the picture's sides must be multiples of this
-
-
-class Style(NamedTuple):
-    """What the network keeps of a style: channel means and deviations at 1/4 and 1/8.
-
-    Each is (N,C); a weighted sum of styles is a style between them.
-    """
-
-    mean4: Tensor
-    std4: Tensor
-    mean8: Tensor
-    std8: Tensor
-
-    def towards(self, other: Style, share: float) -> Style:
-        """The style that lies ``share`` of the way from this one to ``other``."""
-        pairs = zip(self, other, strict=True)
-        return Style(*(a.lerp(b, share) for a, b in pairs))
-
-    @classmethod
-    def of(cls, features: tuple[Tensor, Tensor]) -> Style:
-        """The statistics of encoder features (N,C4,H/4,W/4), (N,C8,H/8,W/8), in float32."""
-        stats = []
-        for f in features:
-            var, mean = torch.var_mean(f.float(), (2, 3), correction=0)
-            # 1e-3 (features have a variance near 1) bounds the gain of a flat content
-            stats += [mean, (var + 1e-3).sqrt()]
-        return cls(*stats)
+ENCODER_REACH = 16  # pixels beyond a cell of 8 that its features depend on
 
 
 @dataclass(frozen=True)
@@ -97,7 +72,10 @@ class Conv(nn.Conv2d):
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        return self.convolve(x, self.weight, self.bias)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias, self.stride)
 
 
 class Encoder(nn.Module):
@@ -110,10 +88,10 @@ class Encoder(nn.Module):
         self.down = Conv(c.width4, c.width8, stride=2)
         self.deep = Conv(c.width8, c.width8)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> Features:
         x = F.pixel_unshuffle((image - 0.45) * 4, 4)  # (N,48,H/4,W/4), variance near 1
         f4 = self.stem(x)
-        f8 = self.deep(F.relu(self.down(F.relu(f4))))
+        f8 = self.deep(F.relu_(self.down(F.relu(f4))))
         return f4, f8
 
 
@@ -127,9 +105,14 @@ class StyledConv(nn.Module):
         nn.init.normal_(self.scale_shift.weight, std=0.01)
         nn.init.zeros_(self.scale_shift.bias)
 
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        scale, shift = self.scale_shift(code)[:, :, None, None].chunk(2, 1)
-        return torch.addcmul(shift, self.conv(x), 1 + scale)
+    def forward(self, x: Tensor, code: Tensor, shares: Shares | None = None) -> Tensor:
+        scale, shift = self.scale_shift(code).chunk(2, 1)
+        scale = 1 + scale
+        if len(code) == 1:  # one style: into the kernel, which is smaller than the features
+            weight = self.conv.weight * scale[0, :, None, None, None]
+            return self.conv.convolve(x, weight, shift[0] + self.conv.bias * scale[0])
+        y = self.conv(x)
+        return torch.addcmul(spread(shift, y, shares), y, spread(scale, y, shares))
 
 
 class Block(nn.Module):
@@ -142,9 +125,9 @@ class Block(nn.Module):
         with torch.no_grad():
             self.second.conv.weight.mul_(0.3)  # starts near the identity
 
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        added: Tensor = self.second(F.relu(self.first(x, code)), code)
-        return x + added
+    def forward(self, x: Tensor, code: Tensor, shares: Shares | None = None) -> Tensor:
+        added: Tensor = self.second(F.relu_(self.first(x, code, shares)), code, shares)
+        return added.add_(x)
 
 
 class Strokes(nn.Module):
@@ -158,8 +141,10 @@ class Strokes(nn.Module):
         nn.init.zeros_(self.scale.weight)
         nn.init.zeros_(self.scale.bias)
 
-    def forward(self, x: Tensor, noise: Tensor, code: Tensor) -> Tensor:
-        return torch.addcmul(x, self.mix(noise), self.scale(code)[:, :, None, None])
+    def forward(
+        self, x: Tensor, noise: Tensor, code: Tensor, shares: Shares | None = None
+    ) -> Tensor:
+        return torch.addcmul(x, self.mix(noise), spread(self.scale(code), x, shares))
 
 
 class Decoder(nn.Module):
@@ -183,17 +168,32 @@ class Decoder(nn.Module):
             kernels[:, 1:].copy_(kernels[:, :1].expand(-1, 3, -1, -1, -1))
             self.rgb.bias.fill_(0.45)  # type: ignore[union-attr]
 
-    def forward(self, f4: Tensor, f8: Tensor, style: Style, noise: Noise) -> Tensor:
+    @property
+    def reach(self) -> int:
+        """Cells at 1/8 beyond its own that a cell of the picture depends on, rounded up."""
+        reach = 2 * len(self.blocks8)
+        reach = 2 * reach + 1 + 2 * len(self.blocks4)  # bilinear enlarging reaches one cell
+        reach = 2 * reach + 1 + 3
+        return -(-reach // 4)
+
+    def forward(
+        self,
+        f4: Tensor,
+        f8: Tensor,
+        style: Style,
+        noise: Noise,
+        shares: Shares | None = None,
+    ) -> Tensor:
         code = self.code(torch.cat(style, 1))
-        x = self.strokes8(f8, noise[1], code)
+        x = self.strokes8(f8, noise[1], code, shares)
         for block in self.blocks8:
-            x = block(x, code)
-        x = self.strokes4(f4 + self.enlarge(self.to4(F.relu(x))), noise[0], code)
+            x = block(x, code, shares)
+        x = self.strokes4(f4 + self.enlarge(self.to4(F.relu_(x))), noise[0], code, shares)
         for block in self.blocks4:
-            x = block(x, code)
-        x = self.enlarge(self.to2(F.relu(x)))
-        x = F.relu(self.conv2(x, code))
-        x = F.relu(self.conv1(x, code))
+            x = block(x, code, shares)
+        x = self.enlarge(self.to2(F.relu_(x)))
+        x = F.relu_(self.conv2(x, code, shares))
+        x = F.relu_(self.conv1(x, code, shares))
         return F.pixel_shuffle(self.rgb(x), 2)
 
 
@@ -201,17 +201,6 @@ def enlarge(x: Tensor) -> Tensor:
     """(N,C,H,W) -> (N,C,2H,2W)."""
     # nearest would let the convolutions behind it draw a grid into flat areas
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def adain(features: Tensor, mean: Tensor, std: Tensor, to_mean: Tensor, to_std: Tensor) -> Tensor:
-    """AdaIN(x, y) = std(y) (x - mean(x)) / std(x) + mean(y), eq. 8 of the paper, per channel."""
-    scale = to_std / std
-    shift = to_mean - mean * scale
-    return torch.addcmul(
-        shift[:, :, None, None].to(features.dtype),
-        features,
-        scale[:, :, None, None].to(features.dtype),
-    )
 
 
 class AdaIN(nn.Module):
@@ -236,7 +225,7 @@ class AdaIN(nn.Module):
 
     def noise(
         self,
-        features: tuple[Tensor, Tensor],
+        features: Features,
         generator: torch.Generator | None = None,
         strength: float = 1.0,
     ) -> Noise:
@@ -249,12 +238,20 @@ class AdaIN(nn.Module):
         return f4.mul_(strength).to(device), f8.mul_(strength).to(device)
 
     def decode(
-        self, features: tuple[Tensor, Tensor], own: Style, target: Style, noise: Noise
+        self,
+        features: Features,
+        own: Style,
+        target: Style,
+        noise: Noise,
+        shares: Shares | None = None,
     ) -> Tensor:
-        """Features whose statistics are ``own`` -> picture with the statistics of ``target``."""
-        f4 = adain(features[0], own.mean4, own.std4, target.mean4, target.std4)
-        f8 = adain(features[1], own.mean8, own.std8, target.mean8, target.std8)
-        picture: Tensor = self.decoder(f4, f8, target, noise)
+        """Features whose statistics are ``own`` -> picture with the statistics of ``target``.
+
+        With ``shares``, both styles are those of K regions of one picture.
+        """
+        f4 = adain(features[0], own.mean4, own.std4, target.mean4, target.std4, shares)
+        f8 = adain(features[1], own.mean8, own.std8, target.mean8, target.std8, shares)
+        picture: Tensor = self.decoder(f4, f8, target, noise, shares)
         return picture
 
     def forward(self, content: Tensor, style: Tensor, alpha: float = 1.0) -> Tensor:

@@ -1,27 +1,20 @@
 """Options of AdaIN's actions and of its training."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from gentool import Field, ImageFiles, Options, PathList
+from pydantic import model_validator
+
+from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
 
 
-class StylizeOptions(Options):
-    content: ImageFiles = Field(description="Picture to paint: a file, several, a folder or a glob")
-    style: ImageFiles = Field(
-        description="Picture whose style to take: a file, several, a folder or a glob; "
-        "every content is painted in every style"
-    )
+class PaintOptions(Options):
+    """What every action that paints shares."""
+
     alpha: float = Field(1.0, ge=0, le=1, description="Strength of the style")
     preserve_color: Literal["none", "luminance", "histogram"] = Field(
         "none",
         description="Keep the content's colors: luminance takes only light and dark from the "
         "result, histogram first gives the style the content's colors",
-    )
-    content_size: int | None = Field(
-        None,
-        ge=1,
-        le=65536,
-        description="Long side to bring the content to, pixels (default: keep)",
     )
     style_size: int | None = Field(
         512,
@@ -29,6 +22,80 @@ class StylizeOptions(Options):
         le=65536,
         description="Long side to bring the style to, pixels: larger gives larger strokes",
     )
+    tile: int = Field(
+        1024,
+        ge=64,
+        le=65536,
+        description="Work on larger pictures in tiles of this side, pixels: the result is the "
+        "same, smaller ones take less memory; halved by itself when memory runs out",
+    )
+
+
+class _StylizeInputs(Options):
+    content: ImageFiles = Field(description="Picture to paint: a file, several, a folder or a glob")
+    style: ImageFiles = Field(
+        description="Picture whose style to take: a file, several, a folder or a glob; "
+        "every content is painted in every style"
+    )
+    style_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="Blend the styles into one by these weights, one for each"
+    )
+    mask: ImageSet | None = Field(
+        None,
+        description="Where each style goes, one picture for each: white all of it, black none; "
+        "what no mask covers stays the content",
+    )
+    content_size: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="Long side to bring the content to, pixels (default: keep)",
+    )
+
+
+class StylizeOptions(PaintOptions, _StylizeInputs):  # pydantic puts the last one's fields first
+    @property
+    def blended(self) -> bool:
+        """Whether all styles go into one result."""
+        return self.style_weights is not None or self.mask is not None
+
+    def several_results(self) -> bool:
+        """One for each content, and for each style unless styles are blended."""
+        return len(self.content) > 1 or (len(self.style) > 1 and not self.blended)
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> Self:
+        for name, given in (("--style-weights", self.style_weights), ("--mask", self.mask)):
+            if given is not None and len(given) != len(self.style):
+                raise ValueError(
+                    f"{name}: one for each style, got {len(given)} for {len(self.style)}"
+                )
+        if self.style_weights is not None and not sum(self.style_weights):
+            raise ValueError("--style-weights: one at least must be above 0")
+        return self
+
+
+class _InterpolateInputs(Options):
+    content: ImageFile = Field(description="Picture to paint")
+    style: ImageSet = Field(description="Two styles or more to go between, in this order")
+    layout: Literal["grid", "animation"] = Field(
+        "grid",
+        description="One sheet, a row for each pair of styles, of four styles a square between "
+        "them; or an animation that ends where it began",
+    )
+    steps: int = Field(5, ge=2, le=64, description="Pictures from one style to the next")
+    fps: float = Field(8.0, gt=0, le=100, description="Frames a second of the animation")
+    content_size: int | None = Field(
+        320, ge=1, le=65536, description="Long side of each picture, pixels"
+    )
+
+
+class InterpolateOptions(PaintOptions, _InterpolateInputs):
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if len(self.style) < 2:
+            raise ValueError("--style: two or more to go between, got 1")
+        return self
 
 
 class TrainOptions(Options):

@@ -15,6 +15,13 @@ CARD = Card(
             options="gentool_adain.options:StylizeOptions",
             function="gentool_adain.actions:stylize",
         ),
+        Action(
+            name="interpolate",
+            summary="Go from style to style on one content: a sheet or an animation.",
+            options="gentool_adain.options:InterpolateOptions",
+            function="gentool_adain.actions:interpolate",
+            suffixes=(*Action.suffixes, ".gif"),
+        ),
     ),
     model="gentool_adain.nets:AdaIN",
     weights=(

@@ -1,0 +1,79 @@
+"""How far a stylised picture is from its content and from its style."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gentool import WeightsError
+from gentool.images import resize
+from gentool_perceptual.features import Features
+from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+class Distances:
+    """Distances in the features of VGG-19 or of a network that stands in for it.
+
+    content  |f(o) - f(c)|^2 / |f(c)|^2, mean of two layers: relu4_1 and, where the network has it,
+             relu3_4, else relu3_1
+    style    |s(o) - s(s)|^2 / |s(s)|^2 of channel means and deviations (Huang & Belongie 2017, eq.
+             13), mean of relu1_1 ... relu4_1
+    gram     the same of Gram matrices (Gatys et al. 2016)
+    ssim     of the luma of output and content (Wang et al. 2004): 1 for equal pictures
+
+    Args:
+        features: names or safetensors files of feature networks; each layer comes from the first
+            that has it.
+
+    Raises:
+        WeightsError: a network cannot be read, or a layer is missing.
+    """
+
+    def __init__(self, features: Sequence[str | Path]) -> None:
+        try:
+            self.content_layers = ("relu3_4", "relu4_1")
+            self.features = Features.load(features, (*STYLE_LAYERS, "relu3_4"))
+        except WeightsError:  # raised again where a file is at fault
+            self.content_layers = ("relu3_1", "relu4_1")
+            self.features = Features.load(features, STYLE_LAYERS)
+
+    @torch.no_grad()
+    def __call__(self, output: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
+        """Figures of an output, all pictures (3,H,W) in 0..1.
+
+        ``output`` and ``content`` have one size; the style's long side is brought to theirs.
+        """
+        style = resize(style, max(output.shape[1:]))
+        o, c, s = (self.features(picture[None]) for picture in (output, content, style))
+        found = {
+            **ContentLoss(self.content_layers)(o, c),
+            **StatisticsLoss(STYLE_LAYERS)(o, s),
+            **GramLoss(STYLE_LAYERS)(o, s),
+            "ssim": ssim(output, content),
+        }
+        return {name: float(value) for name, value in found.items()}
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity of the luma of two pictures (3,H,W) in 0..1, at least 11 x 11.
+
+    Mean over positions of an 11 x 11 Gaussian window of deviation 1.5 (Wang et al. 2004, eq. 13).
+    """
+    positions = torch.arange(-5.0, 6.0)
+    window = torch.exp(-(positions**2) / (2 * 1.5**2))
+    window = (window / window.sum())[:, None] * (window / window.sum())
+    x, y = (torch.einsum("c,chw->hw", torch.tensor(LUMA), p) for p in (a, b))
+    planes = torch.stack([x, y, x * x, y * y, x * y])[:, None]
+    mx, my, xx, yy, xy = F.conv2d(planes, window[None, None]).unbind()
+    covariance = xy - mx * my
+    variances = xx - mx * mx + yy - my * my
+    similar = (2 * mx * my + 0.01**2) * (2 * covariance + 0.03**2)
+    most: Tensor = (mx * mx + my * my + 0.01**2) * (variances + 0.03**2)
+    return (similar / most).mean()

@@ -1,0 +1,161 @@
+"""``gentool evaluate NAME --pairs DIR``: any method that has a ``stylize`` action."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+import gentool
+from gentool import Method, UsageError
+from gentool.images import SUFFIXES
+
+FIGURES = ("content", "style", "gram", "ssim")
+
+
+@click.command(name="evaluate")
+@click.argument("name")
+@click.option(
+    "--pairs", required=True, type=click.Path(path_type=Path), help="Folder of content/ and style/."
+)
+@click.option(
+    "--features",
+    multiple=True,
+    default=("perceptual",),
+    help="Feature networks: names or safetensors files, given once for each.",
+)
+@click.option("--weights", help="A packaged set's name, a file, or a training run's folder.")
+@click.option("--seed", type=int, default=0, help="Seed of everything random.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Write the pictures to this folder.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write the figures as an SVG.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    name: str,
+    pairs: Path,
+    features: tuple[str, ...],
+    weights: str | None,
+    seed: int,
+    keep: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure how near method NAME comes to content and style.
+
+    DIR holds two folders, content and style, whose pictures pair up by name. Distances are relative
+    and in the features' eyes: lower is nearer; an SSIM of 1 is the content unchanged. Figures of
+    different feature networks cannot be compared.
+    """
+    method = gentool.load(name, weights=weights, seed=seed)
+    if "stylize" not in {action.name for action in method.card.actions}:
+        raise UsageError(f"{name} does not stylize; evaluate measures style transfer")
+    table = evaluate(method, sorted(pair(pairs)), features, keep)
+    if plot:
+        plot.write_text(drawn(table, name), encoding="utf-8")
+    summary = summarise(table)
+    if as_json:
+        click.echo(json.dumps({"pairs": table, **summary}, indent=2))
+        return
+    width = max(len(row) for row in (*table, "median"))
+    click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
+    for row, figures in (table | summary).items():
+        click.echo(f"{row:{width}}  " + "  ".join(f"{figures[f]:8.4f}" for f in FIGURES))
+
+
+def pair(folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Name, content and style of every pair in a folder.
+
+    Raises:
+        UsageError: there is none, or a content has no style.
+    """
+    sides = []
+    for side in ("content", "style"):
+        if not (folder / side).is_dir():
+            raise UsageError(f"--pairs: there is no folder {folder / side}")
+        files = (p for p in (folder / side).iterdir() if p.suffix.lower() in SUFFIXES)
+        sides.append({p.stem: p for p in files})
+    contents, styles = sides
+    if alone := sorted(contents.keys() ^ styles.keys()):
+        raise UsageError(f"--pairs: {alone[0]} has only one of content and style")
+    if not contents:
+        raise UsageError(f"--pairs: no pictures in {folder / 'content'}")
+    yield from ((stem, contents[stem], styles[stem]) for stem in contents)
+
+
+def evaluate(
+    method: Method,
+    pairs: list[tuple[str, Path, Path]],
+    features: tuple[str, ...] | list[str],
+    keep: Path | None = None,
+) -> dict[str, dict[str, float]]:
+    """Figures of each pair by its name, of the 8-bit picture that would be saved."""
+    from gentool_adain.distances import Distances
+
+    distances = Distances(features)
+    context = method.context()
+    table = {}
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(pairs, label="evaluate", file=sys.stderr, hidden=hidden) as bar:
+        for name, content, style in bar:
+            result = method.run("stylize", content=content, style=style)
+            if keep:
+                keep.mkdir(parents=True, exist_ok=True)
+                result.save(keep / f"{name}.png")
+            output = (result.tensor * 255).round() / 255
+            known = [context.read(path).pixels for path in (content, style)]
+            table[name] = distances(output, known[0], known[1])
+    return table
+
+
+def summarise(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean and median of each figure."""
+    kinds: dict[str, Any] = {"mean": statistics.fmean, "median": statistics.median}
+    return {
+        kind: {figure: of([row[figure] for row in table.values()]) for figure in FIGURES}
+        for kind, of in kinds.items()
+    }
+
+
+def drawn(table: dict[str, dict[str, float]], title: str) -> str:
+    """An SVG of the pairs, content distance across and style distance up."""
+    side, margin = 360, 48
+    most = {f: max(row[f] for row in table.values()) * 1.1 or 1.0 for f in ("content", "style")}
+
+    def place(row: dict[str, float]) -> tuple[float, float]:
+        x, y = (row[f] / most[f] * side for f in ("content", "style"))
+        return margin + x, margin + side - y
+
+    dots = [
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#26c" opacity="0.7">'
+        f"<title>{name}</title></circle>"
+        for name, (x, y) in ((name, place(row)) for name, row in table.items())
+    ]
+    bottom = margin + side
+    texts = [
+        (margin, margin - 16, "start", f"{title}: mean and pairs, nearer the corner is better"),
+        (margin + side / 2, bottom + 32, "middle", "content distance"),
+        (margin + side, bottom + 16, "end", f"{most['content']:.3g}"),
+        (margin, bottom + 16, "start", "0"),
+        (margin + 6, margin + 12, "start", f"style distance, up to {most['style']:.3g}"),
+    ]
+    x, y = place(summarise(table)["mean"])
+    whole = side + 2 * margin
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" '
+        'font-family="sans-serif" font-size="12">'
+    )
+    return "\n".join(
+        [
+            head,
+            f'<rect width="{whole}" height="{whole}" fill="white"/>',
+            f'<path d="M{margin} {margin}V{bottom}H{margin + side}" stroke="black" fill="none"/>',
+            *dots,
+            f'<path d="M{x - 8:.1f} {y:.1f}h16m-8 -8v16" stroke="#c22" stroke-width="3"/>',
+            *(f'<text x="{a}" y="{b}" text-anchor="{c}">{d}</text>' for a, b, c, d in texts),
+            "</svg>\n",
+        ]
+    )

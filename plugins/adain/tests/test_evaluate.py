@@ -1,0 +1,106 @@
+"""`gentool evaluate` on real pictures, with tiny feature networks."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+from skimage.metrics import structural_similarity
+
+from gentool.cli.main import invoke
+from gentool_adain.distances import Distances, ssim
+
+
+def network(path, last):
+    """A feature network of VGG-19's shape with random weights, up to a convolution."""
+    torch.manual_seed(0)
+    tensors, width = {}, 3
+    for name in ("1_1", "1_2", "2_1", "2_2", "3_1", "3_2", "3_3", "3_4", "4_1"):
+        tensors[f"conv{name}.weight"] = torch.randn(6, width, 3, 3) / (9 * width) ** 0.5
+        tensors[f"conv{name}.bias"] = torch.zeros(6)
+        width = 6
+        if name == last:
+            break
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    for side, pictures in (("content", (data.chelsea, data.coffee)), ("style", (data.astronaut,))):
+        (tmp_path / side).mkdir()
+        for i in range(2):
+            array = pictures[i % len(pictures)]()
+            Image.fromarray(array).resize((64, 48)).rotate(5 * i).save(tmp_path / side / f"{i}.png")
+    return tmp_path
+
+
+def evaluate(pairs, *more):
+    teacher = network(pairs / "teacher.safetensors", "4_1")
+    return invoke(["evaluate", "adain", "--pairs", str(pairs), "--features", str(teacher), *more])
+
+
+def test_evaluate_prints_pairs_mean_and_median_and_draws_them(pairs, capsys):
+    plot, kept = pairs / "plot.svg", pairs / "kept"
+    assert evaluate(pairs, "--plot", str(plot), "--keep", str(kept)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["pair", "0", "1", "mean", "median"]
+    assert len(ET.parse(plot).findall(".//{*}circle")) == 2
+    with Image.open(kept / "1.png") as painted:
+        assert painted.size == (64, 48)
+
+
+def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
+    assert evaluate(pairs, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    for figure in ("content", "style", "gram", "ssim"):
+        mean = sum(row[figure] for row in told["pairs"].values()) / 2
+        assert told["mean"][figure] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (["nothing", "--pairs", "{pairs}"], "nothing"),
+        (["adain", "--pairs", "{pairs}/gone"], "there is no folder"),
+        (["adain", "--pairs", "{pairs}/lonely"], "x has only one of content and style"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_told_in_one_line(pairs, capsys, line, reason):
+    for side in ("content", "style"):
+        (pairs / "lonely" / side).mkdir(parents=True)
+    (pairs / "content/0.png").rename(pairs / "lonely/content/x.png")
+    assert invoke(["evaluate", *(part.format(pairs=pairs) for part in line)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert reason in error
+    assert "\n" not in error
+
+
+def test_distances_are_zero_at_the_target_and_grow_away_from_it(tmp_path):
+    torch.manual_seed(0)
+    content, style = torch.rand(3, 32, 48), torch.rand(3, 48, 32) * 0.3
+    distances = Distances([network(tmp_path / "t.safetensors", "4_1")])
+    assert distances.content_layers == ("relu3_4", "relu4_1")
+    same = distances(content, content, content)
+    assert same == pytest.approx({"content": 0, "style": 0, "gram": 0, "ssim": 1}, abs=1e-6)
+    kept, moved = distances(content, content, style), distances(content * 0.5, content, style)
+    assert kept["style"] > moved["style"] > 0
+    assert moved["content"] > kept["content"] == 0
+
+
+def test_ssim_is_that_of_scikit_image():
+    torch.manual_seed(0)
+    a = torch.rand(1, 40, 50).expand(3, -1, -1)
+    b = (a + 0.2 * torch.rand(1, 40, 50)).clamp(0, 1)
+    wanted = structural_similarity(
+        a[0].double().numpy(),
+        b[0].double().numpy(),
+        data_range=1,
+        gaussian_weights=True,
+        use_sample_covariance=False,
+        full=True,
+    )[1][5:-5, 5:-5].mean()
+    assert ssim(a, b).item() == pytest.approx(wanted, abs=1e-4)

@@ -1,0 +1,189 @@
+"""Tiles, regions and blends of styles, on tiny networks with random weights."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gentool import Context
+from gentool.compute import choose
+from gentool_adain.features import encode, encode_style
+from gentool_adain.nets import AdaIN, Config
+from gentool_adain.painting import Canvas, Regions
+from gentool_adain.statistics import Style, Total
+from gentool_adain.tiles import cover, shrinking
+
+TINY = Config(width2=4, width4=8, width8=8, code=4, blocks8=2, blocks4=1)
+WHOLE = 4096
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    net = AdaIN(TINY).eval().requires_grad_(False)
+    for name, parameter in net.named_parameters():  # untrained, styles and noise do nothing
+        if "scale" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    net.decoder.rgb.weight.mul_(10)
+    return net
+
+
+@pytest.fixture
+def context():
+    return Context(choose("cpu", "fp32"), seed=0)
+
+
+@pytest.fixture(scope="module")
+def content():
+    torch.manual_seed(1)
+    small = torch.rand(1, 3, 12, 20)
+    return torch.nn.functional.interpolate(small, (187, 301), mode="bicubic")[0].clamp(0, 1)
+
+
+@pytest.fixture
+def styles(net, context):
+    torch.manual_seed(2)
+    pictures = (torch.rand(3, 40, 56) * 0.5, torch.rand(3, 72, 40))
+    return [encode_style(net, picture, context, WHOLE) for picture in pictures]
+
+
+def both(styles):
+    return Style(*(torch.cat(parts) for parts in zip(*styles, strict=True)))
+
+
+@pytest.mark.parametrize("cells", [(5, 7), (64, 1), (33, 40)])
+@pytest.mark.parametrize(("most", "halo"), [(1, 2), (8, 3), (100, 5)])
+def test_tiles_cover_every_cell_once_and_their_halo_stays_inside(cells, most, halo):
+    picture = torch.arange(cells[0] * cells[1] * 4).reshape(2 * cells[0], 2 * cells[1])
+    seen = torch.zeros_like(picture)
+    for tile in cover(*cells, most, halo):
+        assert torch.equal(tile.inner(tile.computed(picture, 2), 2), tile.kept(picture, 2))
+        assert max(tile.kept(picture).shape) <= most
+        tile.kept(seen, 2).add_(1)
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize("side", [128, 96, 64])
+def test_tiles_equal_the_whole(net, context, content, styles, side):
+    whole = Canvas(net, content, context, WHOLE).paint(styles[0])
+    tiled = Canvas(net, content, context, side).paint(styles[0])
+    assert whole.std() > 0.05
+    assert (whole - tiled).abs().max() < 1e-4
+
+
+def test_the_halo_is_as_wide_as_the_decoder_reaches_and_no_wider(net, context):
+    """Changing one cell changes no pixel beyond the reach, and some near its end."""
+    torch.manual_seed(0)
+    cells = 40
+    features = torch.randn(1, 8, 2 * cells, 2 * cells), torch.randn(1, 8, cells, cells)
+    style, noise = Style.of(features), net.noise(features, context.generator())
+    before = net.decode(features, style, style, noise)
+    changed = features[1].clone()
+    changed[..., cells // 2, cells // 2] += 100
+    after = net.decode((features[0], changed), style, style, noise)
+    rows = ((after - before).abs().amax((0, 1, 3)) > 0).nonzero().flatten()
+    middle = cells // 2 * 8
+    above, below = middle - rows.min().item(), rows.max().item() - (middle + 7)
+    widest = max(above, below)
+    assert (net.decoder.reach - 1) * 8 < widest <= net.decoder.reach * 8
+
+
+def test_statistics_in_tiles_are_those_of_the_whole(net, context, content):
+    whole = encode_style(net, content, context, WHOLE)
+    for side in (128, 64):
+        tiled, style, features = encode(net, content, context, side)
+        assert tiled == side
+        assert features[1].shape[2:] == (24, 38)
+        for a, b in zip(style, whole, strict=True):
+            assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_statistics_of_regions_are_those_of_their_pixels():
+    torch.manual_seed(0)
+    features = torch.randn(1, 3, 8, 8), torch.randn(1, 5, 4, 4) + 2
+    left4, left8 = torch.zeros(2, 8, 8), torch.zeros(2, 4, 4)
+    left4[0, :, :4], left8[0, :, :2] = 1, 1
+    left4[1], left8[1] = 1 - left4[0], 1 - left8[0]
+    total = Total()
+    total.add(features, (left4, left8))
+    alone = Style.of((features[0][..., :4], features[1][..., :2]))
+    for region, wanted in zip(total.style(), alone, strict=True):
+        assert torch.allclose(region[:1], wanted, atol=1e-5)
+
+
+def test_one_region_everywhere_is_no_region(net, context, content, styles):
+    everywhere = Regions(torch.ones(1, *content.shape[1:]))
+    masked = Canvas(net, content, context, WHOLE, everywhere).paint(styles[0])
+    assert torch.allclose(masked, Canvas(net, content, context, WHOLE).paint(styles[0]), atol=1e-4)
+
+
+def test_regions_take_their_styles_and_the_rest_stays_the_content(net, context, content, styles):
+    masks = torch.zeros(2, *content.shape[1:])
+    masks[0, :, :90], masks[1, :, 150:220] = 1, 1
+    painted = Canvas(net, content, context, WHOLE, Regions(masks)).paint(both(styles))
+    assert torch.equal(painted[:, :, 220:], content[:, :, 220:])
+    alone = Canvas(net, content, context, WHOLE, Regions(masks[:1])).paint(styles[0])
+    reach = 8 * (net.decoder.reach + 1)
+    assert torch.allclose(painted[:, :, : 90 - reach], alone[:, :, : 90 - reach], atol=1e-4)
+
+
+def test_soft_regions_in_tiles_equal_the_whole(net, context, content, styles):
+    ramp = torch.linspace(0, 1, content.shape[2]).expand(1, *content.shape[1:])
+    regions = Regions(torch.cat([ramp, 1 - ramp]), [0.3, 0.7])
+    whole = Canvas(net, content, context, WHOLE, regions).paint(both(styles), alpha=0.7)
+    tiled = Canvas(net, content, context, 64, regions).paint(both(styles), alpha=0.7)
+    assert (whole - tiled).abs().max() < 1e-4
+
+
+def test_a_region_of_weight_0_stays_the_content(net, context, content, styles):
+    masks = torch.zeros(2, *content.shape[1:])
+    masks[0, :, :100], masks[1, :, 100:] = 1, 1
+    regions = Regions(masks, [1.0, 0.0])
+    painted = Canvas(net, content, context, WHOLE, regions).paint(both(styles))
+    assert torch.equal(painted[:, :, 100:], content[:, :, 100:])
+
+
+def test_memory_that_runs_out_halves_the_tiles():
+    tried, notes = [], []
+
+    def work(side):
+        tried.append(side)
+        if side > 200:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return "done"
+
+    assert shrinking(1024, work, notes.append) == (128, "done")
+    assert tried == [1024, 512, 256, 128]
+    assert "in tiles of 128 pixels" in notes[-1]
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        shrinking(300, lambda side: work(1000), notes.append)
+    with pytest.raises(ValueError, match="other"):
+        shrinking(1024, lambda side: int("other"), notes.append)
+
+
+LITTLE_MEMORY = """
+import resource, torch, gentool
+torch.set_num_threads(1)
+method = gentool.load("adain", seed=0, precision="fp32")
+picture = torch.rand(3, 1536, 1536)
+small = method.stylize(content=picture[:, :64, :64], style=picture[:, :64, :64])  # libraries loaded
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 220 * 2**20,) * 2)
+notes = []
+context = method.context()
+context.progress.note = notes.append
+options = method.options("stylize", content=picture, style=picture[:, :64, :64], tile=2048)
+painted = next(method.stream("stylize", options, context)).tensor
+assert painted.isfinite().all() and painted.shape == picture.shape
+print("; ".join(notes))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory the Linux way")
+def test_a_picture_too_large_for_memory_is_painted_in_smaller_tiles():
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "memory ran out: going on in tiles of" in done.stdout
