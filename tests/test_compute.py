@@ -78,6 +78,15 @@ def test_one_seed_gives_one_sequence_whatever_else_is_drawn():
     assert not torch.equal(first, torch.rand(5, generator=compute.generator(8)))
 
 
+def test_things_of_a_run_and_neighbouring_seeds_draw_other_numbers():
+    draws = [
+        torch.rand(5, generator=compute.generator(seed, index))
+        for seed, index in ((0, None), (0, 0), (0, 1), (1, None), (1, 0))
+    ]
+    assert len({tuple(draw.tolist()) for draw in draws}) == 5
+    assert torch.equal(draws[2], torch.rand(5, generator=compute.generator(0, 1)))
+
+
 def test_fresh_seeds_differ_and_can_be_typed_again():
     seeds = {compute.fresh_seed() for _ in range(8)}
     assert len(seeds) > 1

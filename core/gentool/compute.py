@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,10 +141,18 @@ def fresh_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def generator(seed: int) -> torch.Generator:
-    """A CPU generator: the same numbers on every device, to be moved after drawing."""
+def generator(seed: int, index: int | None = None) -> torch.Generator:
+    """A CPU generator: the same numbers on every device, to be moved after drawing.
+
+    Args:
+        seed: of the run.
+        index: number of the thing drawn for, whose numbers then depend on neither the others nor
+            how they are batched; None for what belongs to no single thing.
+    """
     import torch
 
+    if index is not None:  # hashed, so that seed 1's first is not seed 0's second
+        seed = int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest()[:8], "big") >> 1
     return torch.Generator().manual_seed(seed)
 
 

@@ -69,9 +69,13 @@ class Context:
     def device(self) -> torch.device:
         return self.compute.device
 
-    def generator(self) -> torch.Generator:
-        """A fresh CPU generator, seeded: draw on the CPU, then move, for equal numbers anywhere."""
-        return generator(self.seed)
+    def generator(self, index: int | None = None) -> torch.Generator:
+        """A fresh CPU generator, seeded: draw on the CPU, then move, for equal numbers anywhere.
+
+        With ``index``, the generator of picture number ``index``: it does not depend on how many
+        pictures there are or how they are batched.
+        """
+        return generator(self.seed, index)
 
     def read(self, source: Source) -> Picture:
         """Read a picture and pass its notes on.
