@@ -68,10 +68,11 @@ def test_list_is_tab_separated_when_piped(gentool):
 
 
 def test_list_json_has_everything(gentool):
-    rows = {row["name"]: row for row in json.loads(gentool("list", "--json")[1])}
-    assert rows["adain"]["actions"] == ["stylize"]
-    assert rows["adain"]["weights"] == ["default"]
-    assert rows["perceptual"]["kind"] == "extension"
+    rows = {(row["kind"], row["name"]): row for row in json.loads(gentool("list", "--json")[1])}
+    assert rows["method", "adain"]["actions"] == ["stylize", "interpolate"]
+    assert rows["method", "adain"]["weights"] == ["default"]
+    assert rows["method", "perceptual"]["actions"] == []
+    assert ("extension", "perceptual") in rows
 
 
 def test_doctor_finds_nothing_wrong_here(gentool):

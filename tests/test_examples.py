@@ -18,7 +18,7 @@ def examples(site, wheels):
     return site
 
 
-def test_the_command_compares_pictures_by_every_metric(examples, pictures):
+def test_the_command_compares_pictures_by_a_metric(examples, pictures):
     original = Image.open(pictures / "content.png")
     for radius in (1, 3):
         original.filter(ImageFilter.GaussianBlur(radius)).save(pictures / f"blur{radius}.png")
@@ -30,6 +30,9 @@ def test_the_command_compares_pictures_by_every_metric(examples, pictures):
     assert 0.01 < blurred < more
     lines = examples.gentool("compare", *names[:2]).stdout
     assert lines == f"{names[1]}  gmsd {blurred:.4f}\n"
+    unknown = examples.gentool("compare", "--metric", "gmsb", *names[:2])
+    assert unknown.returncode == 2
+    assert "did you mean 'gmsd'?" in unknown.stderr
     original.resize((10, 10)).save(pictures / "small.png")
     done = examples.gentool("compare", names[0], str(pictures / "small.png"))
     assert done.returncode == 2

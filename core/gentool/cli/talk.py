@@ -57,12 +57,14 @@ class Talk(Progress):
         if self.quiet or not sys.stderr.isatty():
             yield from items
             return
+        within = self._bar is not None
         with self._shown() as bar:
             task = bar.add_task(what, total=len(items))
             for item in items:
                 yield item
                 bar.advance(task)
-            bar.update(task, visible=False)
+            if within:  # the outer one stays to the end
+                bar.remove_task(task)
 
     @contextlib.contextmanager
     def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:

@@ -37,7 +37,7 @@ def a_bad_value_is_one_line_and_exit_code_2(subject: Subject) -> Iterator[Findin
 
 def _lines(subject: Subject) -> list[list[str]]:
     card = subject.card
-    found = [["run", card.name]]
+    found = [["run", card.name]] if card.actions else []
     found += [["run", card.name, action.name] for action in card.actions[1:]]
     return found + ([["train", card.name]] if card.training else [])
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gentool.distributions import EXTENSIONS
 from gentool.testing.run import Check, checks
 from gentool.testing.subject import Subject, find
 
@@ -14,7 +15,7 @@ class Conformance:
     """Each check of the kit becomes a test of the subclass.
 
     Attributes:
-        plugin: name of the plugin's entry point.
+        plugin: name of the plugin's entry point; of both, if a method and an extension share it.
         options: values to try an action with, by action and field:
             ``{"stylize": {"steps": 2}}``. Fields without a value take the first of their
             ``examples``, pictures that the kit makes, or their default.
@@ -36,10 +37,11 @@ class Conformance:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "plugin" in vars(cls):
-            (entry,) = find(cls.plugin)
-            subject = Subject(entry, cls.options, cls.training, cls.losses)
-            for check in checks(entry):
-                setattr(cls, f"test_{check.__name__}", _test(check, subject))
+            for entry in find(cls.plugin):
+                subject = Subject(entry, cls.options, cls.training, cls.losses)
+                kind = "extension_" if entry.group == EXTENSIONS else ""
+                for check in checks(entry):
+                    setattr(cls, f"test_{kind}{check.__name__}", _test(check, subject))
 
 
 def _test(check: Check, subject: Subject) -> Callable[[Conformance], None]:

@@ -201,8 +201,10 @@ def find(name: str) -> list[EntryPoint]:
     groups = (distributions.METHODS, distributions.EXTENSIONS)
     entries = [entry for group in groups for entry in distributions.entry_points(group)]
     named = [entry for entry in entries if entry.name == name]
-    if len(named) > 1:
-        names = " and ".join(distributions.name_version(entry)[0] for entry in named)
+    owners = [distributions.name_version(entry)[0] for entry in named]
+    # a plugin may give its method and its extension one name
+    if len(set(owners)) > 1 or len({entry.group for entry in named}) < len(named):
+        names = " and ".join(owners)
         raise PluginError(f"'{name}' is provided by {names}; check one by its distribution's name")
     wanted = distributions.normal(name)
     owned = [e for e in entries if distributions.normal(distributions.name_version(e)[0]) == wanted]

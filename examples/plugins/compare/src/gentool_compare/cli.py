@@ -13,10 +13,13 @@ from gentool.images import read
 @click.command()
 @click.argument("reference", type=click.Path(exists=True))
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option("--metric", "names", multiple=True, default=["gmsd"], help="Metric by name; several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def compare(reference: str, pictures: tuple[str, ...], as_json: bool) -> None:
-    """Compare PICTURES with a REFERENCE of their size, by every metric that is installed."""
-    measures = [metrics.get(name)() for name in metrics.names()]
+def compare(
+    reference: str, pictures: tuple[str, ...], names: tuple[str, ...], as_json: bool
+) -> None:
+    """Compare PICTURES with a REFERENCE of their size, by any metric that is installed."""
+    measures = [metrics.get(name)() for name in names]
     target = read(reference).pixels[None]
     found = {}
     for name in pictures:
