@@ -1,5 +1,6 @@
 """What actions yield, as files."""
 
+import importlib.util
 import json
 
 import PIL.Image
@@ -9,6 +10,7 @@ import torch
 from gentool import encoding, images
 from gentool.artifacts import Animation, Figures, File, Grid, Image
 from gentool.errors import OutputError
+from gentool.output import Output
 
 MADE = {"gentool": "0.1.0", "method": "adain", "seed": 3}
 
@@ -87,10 +89,29 @@ def test_an_animation_keeps_its_frames_and_pace(tmp_path, suffix):
         assert encoding.read_metadata(path) == MADE
 
 
+def test_an_mp4_plays_with_odd_sides_too(tmp_path):
+    av = pytest.importorskip("av")
+    frames = [flat(v, 33, 47) for v in (0.0, 0.5, 1.0)]
+    path = Animation(frames, fps=12.5).save(tmp_path / "a.mp4", MADE)
+    with av.open(str(path)) as film:
+        assert film.streams.video[0].average_rate == 12.5
+        assert json.loads(film.metadata["comment"]) == MADE
+        shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    assert [frame.shape for frame in shown] == [(34, 48, 3)] * 3
+    assert [frame.mean() / 255 for frame in shown] == pytest.approx([0, 0.5, 1], abs=0.02)
+    assert [frame.std() / 255 for frame in shown] == pytest.approx([0, 0, 0], abs=0.01)
+
+
+def test_without_its_package_an_mp4_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(OutputError, match=r"gentool-core\[video\]"):
+        Output(str(tmp_path / "a.mp4"), suffixes=(".webp", ".mp4"))
+
+
 @pytest.mark.parametrize(
     ("animation", "suffix", "reason"),
     [
-        (Animation([flat(0.0)] * 2), ".png", r"written as \.webp or \.gif, not '\.png'"),
+        (Animation([flat(0.0)] * 2), ".png", r"written as \.webp or \.gif or \.mp4, not '\.png'"),
         (Animation([]), ".gif", "needs frames, all of one size"),
         (Animation([flat(0.0, 4, 4), flat(0.0, 5, 5)]), ".webp", "all of one size"),
         (Animation([flat(0.0)], fps=0), ".webp", "up to 100 frames a second, not 0"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gentool import encoding, images
+from gentool import animation, encoding, images
 from gentool.errors import OutputError
 from gentool.files import write_atomic
 
@@ -149,7 +148,7 @@ class Grid(_Savable):
 
 @dataclass(frozen=True, eq=False)
 class Animation(_Savable):
-    """Pictures in time, written as WebP or GIF.
+    """Pictures in time, written as WebP, GIF or, with ``gentool-core[video]``, MP4.
 
     Attributes:
         frames: each (3,H,W) in 0..1, all of one size.
@@ -163,31 +162,8 @@ class Animation(_Savable):
     suffix = ".webp"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
-        formats = {".webp": "WEBP", ".gif": "GIF"}
-        if suffix.lower() not in formats:
-            raise OutputError(f"an animation is written as {' or '.join(formats)}, not '{suffix}'")
-        if not self.frames or len({frame.shape for frame in self.frames}) > 1:
-            raise OutputError("an animation needs frames, all of one size")
-        if not 0 < self.fps <= 100:
-            raise OutputError(f"an animation has up to 100 frames a second, not {self.fps:g}")
-        first, *rest = [images.to_pil(frame) for frame in self.frames]
-        options: dict[str, Any] = {}
-        if metadata and suffix.lower() == ".webp":  # a GIF has no room for it
-            options["exif"] = encoding.exif(metadata)
-        buffer = io.BytesIO()
-        try:
-            first.save(
-                buffer,
-                formats[suffix.lower()],
-                save_all=True,
-                append_images=rest,
-                duration=round(1000 / self.fps),
-                loop=0,
-                **options,
-            )
-        except (OSError, ValueError, RuntimeError) as e:  # the last is Pillow's WebP encoder
-            raise OutputError(f"cannot write the animation as {suffix}: {e}") from e
-        return buffer.getvalue()
+        frames = [images.to_pil(frame) for frame in self.frames]
+        return animation.encode(frames, self.fps, suffix, metadata)
 
 
 @dataclass(frozen=True)

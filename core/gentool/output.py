@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gentool import animation
 from gentool.cards import PICTURE_SUFFIXES
 from gentool.errors import OutputError, did_you_mean
 from gentool.files import expand, write_atomic
@@ -58,17 +59,7 @@ class Output:
                 self.file = path.resolve() if path.is_symlink() else path
                 self.folder = self.file.parent
         if self.file is not None:
-            if several:
-                raise OutputError(f"-o {target}: there are several results; give a folder, -o DIR/")
-            suffix = self.file.suffix.lower()
-            if suffix not in suffixes:
-                hint = did_you_mean(suffix, suffixes)
-                raise OutputError(f"-o {target}: must end in {' '.join(suffixes)}{hint}")
-            for source in inputs:
-                if self.file.exists() and source.exists() and self.file.samefile(source):
-                    raise OutputError(f"-o {target}: is an input; results never replace one")
-            if not self.folder.is_dir():
-                raise OutputError(f"-o {target}: there is no folder {self.folder}")
+            _check_file(self.file, inputs, several, suffixes, f"-o {target}")
         self._probe()
 
     def _probe(self) -> None:
@@ -106,6 +97,24 @@ class Output:
             return self._companions[kind]
         except OSError as e:
             raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+
+
+def _check_file(
+    file: Path, inputs: Iterable[Path], several: bool, suffixes: Sequence[str], said: str
+) -> None:
+    if several:
+        raise OutputError(f"{said}: there are several results; give a folder, -o DIR/")
+    suffix = file.suffix.lower()
+    if suffix not in suffixes:
+        hint = did_you_mean(suffix, suffixes)
+        raise OutputError(f"{said}: must end in {' '.join(suffixes)}{hint}")
+    if suffix in animation.SUFFIXES and suffix not in PICTURE_SUFFIXES:
+        animation.check_suffix(suffix)
+    for source in inputs:
+        if file.exists() and source.exists() and file.samefile(source):
+            raise OutputError(f"{said}: is an input; results never replace one")
+    if not file.parent.is_dir():
+        raise OutputError(f"{said}: there is no folder {file.parent}")
 
 
 def _stem(name: str) -> str:

@@ -20,7 +20,7 @@ CARD = Card(
             summary="Go from style to style on one content: a sheet or an animation.",
             options="gentool_adain.options:InterpolateOptions",
             function="gentool_adain.actions:interpolate",
-            suffixes=(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+            suffixes=(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".mp4"),
         ),
     ),
     model="gentool_adain.nets:AdaIN",

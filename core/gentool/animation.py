@@ -1,0 +1,110 @@
+"""Pictures in time as bytes of a file: WebP and GIF by Pillow, MP4 by PyAV, an extra."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from gentool import encoding
+from gentool.errors import OutputError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+SUFFIXES = (".webp", ".gif", ".mp4")
+
+
+def check_suffix(suffix: str) -> None:
+    """Refuse what cannot be written here.
+
+    Raises:
+        OutputError: a suffix of no animation, or one that needs a package.
+    """
+    if suffix.lower() not in SUFFIXES:
+        raise OutputError(f"an animation is written as {' or '.join(SUFFIXES)}, not '{suffix}'")
+    if suffix.lower() == ".mp4" and not importlib.util.find_spec("av"):
+        raise OutputError(".mp4 needs PyAV: pip install 'gentool-core[video]', or take .webp")
+
+
+def encode(
+    frames: Sequence[PIL.Image.Image],
+    fps: float,
+    suffix: str,
+    metadata: Mapping[str, Any] | None = None,
+) -> bytes:
+    """An animation's bytes, with provenance inside where the format has room for it.
+
+    Args:
+        frames: of one size and mode; alpha is laid on white in MP4.
+        fps: frames a second, up to 100.
+        suffix: one of :data:`SUFFIXES`. WebP and GIF repeat for ever.
+        metadata: provenance; GIF holds none.
+
+    Raises:
+        OutputError: no such suffix, no frames, frames of several sizes, too fast or too large.
+    """
+    check_suffix(suffix)
+    if not frames or len({frame.size for frame in frames}) > 1:
+        raise OutputError("an animation needs frames, all of one size")
+    if not 0 < fps <= 100:
+        raise OutputError(f"an animation has up to 100 frames a second, not {fps:g}")
+    write = _mp4 if suffix.lower() == ".mp4" else _pillow
+    buffer = io.BytesIO()
+    try:
+        write(buffer, frames, fps, suffix.lower(), metadata)
+    except (OSError, ValueError, RuntimeError) as e:  # encoders raise any of them
+        raise OutputError(f"cannot write the animation as {suffix}: {e}") from e
+    return buffer.getvalue()
+
+
+def _pillow(
+    buffer: io.BytesIO,
+    frames: Sequence[PIL.Image.Image],
+    fps: float,
+    suffix: str,
+    metadata: Mapping[str, Any] | None,
+) -> None:
+    options: dict[str, Any] = {}
+    if metadata and suffix == ".webp":
+        options["exif"] = encoding.exif(metadata)
+    frames[0].save(
+        buffer,
+        suffix[1:],
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 / fps),
+        loop=0,
+        **options,
+    )
+
+
+def _mp4(
+    buffer: io.BytesIO,
+    frames: Sequence[PIL.Image.Image],
+    fps: float,
+    _suffix: str,
+    metadata: Mapping[str, Any] | None,
+) -> None:
+    """H.264 in 4:2:0, which every player shows and which needs even sides."""
+    import av
+    import numpy as np
+    import PIL.Image
+
+    with av.open(buffer, "w", format="mp4") as file:
+        if metadata:
+            file.metadata["comment"] = json.dumps(metadata)
+        rate = Fraction(fps).limit_denominator(1000)
+        stream = file.add_stream("libx264", rate=rate, options={"crf": "16", "preset": "medium"})
+        width, height = frames[0].size
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            opaque = PIL.Image.new("RGB", frame.size, "white")
+            opaque.paste(frame, mask=frame.getchannel("A") if frame.mode == "RGBA" else None)
+            even = np.pad(np.asarray(opaque), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        file.mux(stream.encode())
