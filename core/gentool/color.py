@@ -32,10 +32,13 @@ def match_colors(style: Tensor, content: Tensor) -> Tensor:
 
 
 def _moments(picture: Tensor) -> tuple[Tensor, Tensor]:
-    flat = picture.double().flatten(1)
-    mean = flat.mean(1)
-    centred = flat - mean[:, None]
-    return mean, centred @ centred.T / flat.shape[1]
+    total, products = torch.zeros(3, dtype=torch.double), torch.zeros(3, 3, dtype=torch.double)
+    for part in torch.split(picture.flatten(1), 2**20, 1):  # in float64, so not all at once
+        flat = part.double()
+        total += flat.sum(1)
+        products += flat @ flat.T
+    mean = total / picture[0].numel()
+    return mean, products / picture[0].numel() - mean[:, None] * mean
 
 
 def _power(covariance: Tensor, exponent: float) -> Tensor:

@@ -7,7 +7,7 @@ from skimage import data
 
 import gentool
 from gentool import WeightsError, weights
-from gentool_adain.color import keep_luminance, match_colors
+from gentool.color import keep_luminance, match_colors
 from gentool_adain.nets import AdaIN, Config
 from gentool_adain.statistics import Style, adain
 

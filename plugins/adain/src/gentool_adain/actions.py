@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image
+from gentool.color import keep_luminance, match_colors
 from gentool.images import name_of, resize
-from gentool_adain.color import keep_luminance, match_colors
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
