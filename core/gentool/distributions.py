@@ -8,34 +8,21 @@ none in.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import os
 import re
-from typing import Any
 
-from gentool import __version__
+from gentool import __version__, environment
+from gentool.environment import EntryPoint, normal
 
 METHODS = "gentool.methods"
 EXTENSIONS = "gentool.extensions"
 CORE = "gentool-core"
 
-EntryPoint = importlib.metadata.EntryPoint
-
-
-def normal(distribution: str) -> str:
-    """A distribution's name as indexes compare it (PEP 503): ``My_Plugin`` -> ``my-plugin``."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
-@functools.cache
-def _installed() -> Any:
-    """Every entry point of every distribution: one walk through the environment serves all."""
-    return importlib.metadata.entry_points()
-
 
 def entry_points(group: str) -> list[EntryPoint]:
     """Entry points of a group that are switched on, sorted by name."""
-    found = sorted(_installed().select(group=group), key=lambda e: (e.name, e.value))
+    found = [e for e in environment.entry_points() if e.group == group]
+    found.sort(key=lambda e: (e.name, e.value))
     return [entry for entry in found if switched_off(entry) is None]
 
 
@@ -51,7 +38,8 @@ def switched_off(entry: EntryPoint) -> str | None:
 
 def switched_off_method(name: str) -> str | None:
     """The environment variable that keeps the method of that name out, if one does."""
-    named = _installed().select(group=METHODS, name=name)
+    installed = environment.entry_points()
+    named = [e for e in installed if (e.group, e.name) == (METHODS, name)]
     return next((variable for entry in named if (variable := switched_off(entry))), None)
 
 
@@ -62,8 +50,7 @@ def metadata(entry: EntryPoint) -> tuple[str, str, tuple[str, ...]]:
     Read from the head of METADATA: the standard library's parser for e-mail costs more than
     everything else that ``gentool list`` does.
     """
-    text = (entry.dist.read_text("METADATA") if entry.dist else None) or ""
-    head = text.partition("\n\n")[0]
+    head = (entry.read("METADATA") or entry.read("PKG-INFO")).partition("\n\n")[0]
 
     def values(field: str) -> list[str]:
         return re.findall(rf"^{field}: *(.+?) *$", head, re.MULTILINE)

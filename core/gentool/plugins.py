@@ -20,7 +20,8 @@ import pluggy
 
 from gentool import __version__, distributions, hookspecs
 from gentool.cards import Card, Record, resolve
-from gentool.distributions import CORE, EXTENSIONS, METHODS, EntryPoint
+from gentool.distributions import CORE, EXTENSIONS, METHODS
+from gentool.environment import EntryPoint
 from gentool.errors import PluginError, did_you_mean
 
 # a plugin is foreign code: its sys.exit() must not end the program either

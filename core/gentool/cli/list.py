@@ -9,7 +9,7 @@ import click
 from gentool import plugins
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
-from gentool.distributions import normal
+from gentool.environment import normal
 
 
 @click.command(name="list")

@@ -14,7 +14,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from gentool.distributions import EXTENSIONS, METHODS, normal
+from gentool.distributions import EXTENSIONS, METHODS
+from gentool.environment import normal
 from gentool.errors import InstallError
 from gentool.registry.rows import MAX_WHEEL
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gentool.distributions import CORE, EXTENSIONS, METHODS, normal
+from gentool.distributions import CORE, EXTENSIONS, METHODS
+from gentool.environment import normal
 from gentool.errors import InstallError, UsageError, did_you_mean
 from gentool.install import pip
 from gentool.install.targets import Target, collect, is_ours

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from gentool import __version__, distributions, literal
 from gentool.cards import Card, Record, WeightsFile
-from gentool.distributions import CORE, EXTENSIONS, METHODS, normal
+from gentool.distributions import CORE, EXTENSIONS, METHODS
+from gentool.environment import normal
 from gentool.errors import GentoolError, InstallError
 from gentool.install.archive import Wheel
 from gentool.registry.rows import Row

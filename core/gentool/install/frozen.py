@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from gentool import __version__, registry
-from gentool.distributions import normal
+from gentool.environment import normal
 from gentool.errors import InstallError, UsageError
 from gentool.install.changes import install, installed
 

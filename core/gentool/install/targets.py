@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from gentool import registry
-from gentool.distributions import normal
+from gentool.environment import normal
 from gentool.errors import InstallError, RegistryError, UsageError, did_you_mean
 from gentool.files import expand
 from gentool.install import contents, pip

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from gentool.distributions import normal
+from gentool.environment import normal
 from gentool.errors import RegistryError
 
 SCHEMA = 1

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gentool.distributions import normal
+from gentool.environment import normal
 from gentool.errors import RegistryError, UsageError, did_you_mean
 from gentool.files import expand
 from gentool.registry.rows import MAX_BYTES, Row, parse

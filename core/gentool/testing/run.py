@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from gentool.distributions import METHODS, EntryPoint
+from gentool.distributions import METHODS
+from gentool.environment import EntryPoint
 from gentool.errors import GentoolError
 from gentool.testing import command, dynamic, imports, offers, static, training, wheel
 from gentool.testing.subject import Finding, Skip, Subject, find

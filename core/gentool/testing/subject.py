@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gentool import cards, distributions, plugins
+from gentool.environment import normal
 from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from gentool.cards import Card
-    from gentool.distributions import EntryPoint
+    from gentool.environment import EntryPoint
     from gentool.options import Options
     from gentool.protocols import Model
     from gentool.runner import Method
@@ -206,8 +207,8 @@ def find(name: str) -> list[EntryPoint]:
     if len(set(owners)) > 1 or len({entry.group for entry in named}) < len(named):
         names = " and ".join(owners)
         raise PluginError(f"'{name}' is provided by {names}; check one by its distribution's name")
-    wanted = distributions.normal(name)
-    owned = [e for e in entries if distributions.normal(distributions.name_version(e)[0]) == wanted]
+    wanted = normal(name)
+    owned = [e for e in entries if normal(distributions.name_version(e)[0]) == wanted]
     if not (named or owned):
         known = {entry.name for entry in entries}
         raise UsageError(f"no plugin '{name}' is installed{did_you_mean(name, known)}")

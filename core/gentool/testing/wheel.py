@@ -11,14 +11,12 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from gentool.errors import GentoolError
-from gentool.testing.subject import Finding, Skip, Subject
+from gentool.testing.subject import Finding, Subject
 
 
 def wheel_holds_card_weights_and_licence(subject: Subject) -> Iterator[Finding]:
     """Of an editable plugin the wheel is built; of an installed one, its files are looked at."""
     distribution = subject.entry.dist
-    if distribution is None:
-        raise Skip("it belongs to no distribution")
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if not origin.get("dir_info", {}).get("editable"):
         yield from _files(distribution)
