@@ -170,11 +170,11 @@ def _from_pil(image: PIL.Image.Image, name: str) -> Picture:
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:
     """Apply the EXIF orientation; damaged EXIF is no reason to refuse a picture."""
-    from PIL.Image import Transpose
-
     # reading EXIF costs as much as decoding a thumbnail; most pictures of a data set have none
     if image.format in ("JPEG", "WEBP") and not _MAY_ORIENT & image.info.keys():
         return image
+    from PIL.Image import Transpose
+
     # not ImageOps.exif_transpose, which also rewrites the EXIF and fails where it is odd
     orientation = None
     with contextlib.suppress(Exception):

@@ -170,7 +170,8 @@ class CompressedTar:
 
     def read(self, number: int) -> bytes:
         offset, size = self._spans[number]
-        return self._content[offset : offset + size].numpy().tobytes()
+        content: bytes = self._content.numpy()[offset : offset + size].tobytes()
+        return content
 
 
 class Zip:

@@ -42,6 +42,8 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
 
     def transform(self, inpt: Tensor, params: dict[str, int]) -> Tensor:
         """(3,H,W) uint8 to (3,size,size) uint8."""
-        size = [self.size, self.size]
-        result: Tensor = v2.functional.resized_crop(inpt, **params, size=size, antialias=True)
-        return result
+        square: Tensor = v2.functional.crop(inpt, **params)
+        # as decoders lay pixels: the resize is quicker so, and batches need not be laid out anew
+        square = square[None].contiguous(memory_format=torch.channels_last)
+        resized: Tensor = v2.functional.resize(square, [self.size, self.size], antialias=True)
+        return resized[0]
