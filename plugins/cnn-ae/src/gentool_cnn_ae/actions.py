@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Figures, File, Image
-from gentool.files import similar
 from gentool.images import name_of
 from gentool_cnn_ae.codec import Codec
 from gentool_cnn_ae.figures import noise_of, psnr, ssim
@@ -110,7 +109,7 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise GentoolError(f"no such file{similar(path)}") from None
+        raise GentoolError("no such file") from None
     except OSError as e:
         raise GentoolError(f"cannot read: {e.strerror or e}") from e
 
