@@ -21,6 +21,7 @@ CORE_API = {  # what a plugin may import of core; gentool itself stands for ever
     "gentool.progress",
     "gentool.testing",
     "gentool.training",
+    "gentool.vision",
     "gentool.weights",
 }
 

@@ -1,0 +1,127 @@
+"""What ``gentool run cnn-ae`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gentool import Context, GentoolError
+from gentool.artifacts import Figures, File, Image
+from gentool.images import name_of
+from gentool_cnn_ae.codec import Codec
+from gentool_cnn_ae.figures import noise_of, psnr, ssim
+from gentool_cnn_ae.nets import CnnAe
+from gentool_cnn_ae.options import (
+    CompressOptions,
+    DecompressOptions,
+    DenoiseOptions,
+    ReconstructOptions,
+)
+
+if TYPE_CHECKING:
+    from gentool.images import Picture, Source
+
+LABEL = "-cnn-ae"  # behind the name of a file that was given no other
+
+
+def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterator[File]:
+    """Yield one .gta file for every picture."""
+    codec = Codec(model, context)
+    for source in context.each(options.input, "compress"):
+        with context.guard(source, options.input):
+            picture = _read(source, context)
+            data = codec.compress(picture.pixels, options.quality - 1, picture.alpha)
+            context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
+            yield File(data, ".gta", picture.name)
+
+
+def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> Iterator[Image]:
+    """Yield one picture for every .gta file."""
+    codec = Codec(model, context)
+    for path in context.each(options.input, "decompress"):
+        assert isinstance(path, Path)
+        with context.guard(path, options.input), _named(path):
+            found = codec.decompress(_bytes(path))
+            yield Image(found.pixels, found.alpha, path.stem.removesuffix(LABEL))
+
+
+def reconstruct(
+    model: CnnAe, options: ReconstructOptions, context: Context
+) -> Iterator[Image | Figures]:
+    """Yield what compressing and decompressing leaves of every picture, and how near it is."""
+    codec = Codec(model, context)
+    for source in context.each(options.input, "reconstruct"):
+        with context.guard(source, options.input):
+            picture = _read(source, context)
+            pixels = picture.pixels
+            data = codec.compress(pixels, options.quality - 1, picture.alpha)
+            found = codec.decompress(data)
+            # as they would be written, in whole grey levels
+            shown = (found.pixels.expand(3, -1, -1) * 255).round() / 255
+            values = {
+                "bytes": len(data),
+                "bits_per_pixel": _rate(data, picture),
+                "psnr": psnr(shown, pixels),
+                "ssim": ssim(shown, pixels),
+            }
+            context.progress.note(
+                f"{name_of(source)}: {_size(data, picture)}, "
+                f"PSNR {values['psnr']:.2f} dB, SSIM {values['ssim']:.4f}"
+            )
+            made_from = {"input": name_of(source)}
+            yield Image(found.pixels, found.alpha, picture.name, made_from)
+            yield Figures(values, picture.name, part="figures")
+
+
+def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator[Image]:
+    """Yield every picture with less noise."""
+    codec = Codec(model, context)
+    for source in context.each(options.input, "denoise"):
+        with context.guard(source, options.input):
+            picture = context.read(source)
+            sigma = options.sigma
+            if sigma is None:
+                sigma = 255 * noise_of(picture.pixels)
+                context.progress.note(f"{name_of(source)}: noise of about {sigma:.1f} grey levels")
+            pixels = codec.denoise(picture.pixels, sigma / 255)
+            yield Image(pixels, picture.alpha, picture.name, {"input": name_of(source)})
+
+
+def _read(source: Source, context: Context) -> Picture:
+    """A picture whose values are whole grey levels; says so where they were not."""
+    picture = context.read(source)
+    levels = picture.pixels * 255
+    if (levels - levels.round()).abs().max() > 0.01:
+        context.progress.note(f"{name_of(source)}: more than 8 bits a colour, 8 are kept")
+    return picture
+
+
+def _size(data: bytes, picture: Picture) -> str:
+    return f"{len(data):,} bytes, {_rate(data, picture):.3f} bits a pixel"
+
+
+def _rate(data: bytes, picture: Picture) -> float:
+    return 8 * len(data) / picture.pixels[0].numel()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise GentoolError("no such file") from None
+    except OSError as e:
+        raise GentoolError(f"cannot read: {e.strerror or e}") from e
+
+
+class _named:  # noqa: N801 - a context manager
+    """Put the file's name before what is wrong with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, GentoolError):
+            raise type(error)(f"{self.path}: {error}") from error

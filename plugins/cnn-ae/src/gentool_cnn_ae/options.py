@@ -1,0 +1,73 @@
+"""Options of the codec's actions and of its training."""
+
+from pathlib import Path
+
+from pydantic import field_validator
+
+from gentool import Field, ImageFiles, Options, PathList
+
+LEVELS = 8  # of quality
+
+
+def quality() -> int:
+    """The field that compress and reconstruct share."""
+    found: int = Field(
+        5, ge=1, le=LEVELS, description="1 for the smallest file to 8 for the best picture"
+    )
+    return found
+
+
+class CompressOptions(Options):
+    input: ImageFiles = Field(
+        description="Picture to compress: a file, several, a folder or a glob"
+    )
+    quality: int = quality()
+
+
+class DecompressOptions(Options):
+    input: PathList = Field(
+        description="What compress made: a .gta file, several, or a folder of them",
+        json_schema_extra={"made_by": "compress"},
+    )
+
+    @field_validator("input")
+    @classmethod
+    def _inside_folders(cls, given: list[Path]) -> list[Path]:
+        found = []
+        for path in given:
+            inside = sorted(path.glob("*.gta")) if path.is_dir() else [path]
+            if not inside:
+                raise ValueError(f"no .gta files in the folder {path}")
+            found += inside
+        return found
+
+
+class ReconstructOptions(Options):
+    input: ImageFiles = Field(
+        description="Picture to compress and decompress: a file, several, a folder or a glob"
+    )
+    quality: int = quality()
+
+
+class DenoiseOptions(Options):
+    input: ImageFiles = Field(
+        description="Picture to take noise out of: a file, several, a folder or a glob"
+    )
+    sigma: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Standard deviation of the noise in grey levels of 255 "
+        "(default: estimated from each picture)",
+    )
+
+
+class TrainOptions(Options):
+    crop_size: int = Field(256, ge=64, multiple_of=16, description="Side of the crops, pixels")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
+    smallest_scale: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="Pictures are seen at random sizes from this share of their own up to all",
+    )
