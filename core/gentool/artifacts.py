@@ -219,10 +219,12 @@ class Figures(_Savable):
     Attributes:
         values: numbers or texts by name; nan and infinities are written as texts.
         name: proposed file name without suffix.
+        part: see :class:`Artifact`.
     """
 
     values: Mapping[str, float | int | str] = field(default_factory=dict)
     name: str = "figures"
+    part: str = ""
     suffix = ".json"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:

@@ -140,6 +140,16 @@ class Subject:
                 shutil.copy(self.picture(96, 128, i), folder / f"{i}.png")
         return folder
 
+    def made(self, action: cards.Action, size: tuple[int, int]) -> list[Path]:
+        """What an action makes of a picture of this size, as files."""
+        results = self.method.run(action.name, **self.values(action, size))
+        paths = []
+        for i, artifact in enumerate(results):
+            path = self.folder / f"{action.name}-{size[0]}x{size[1]}-{i}{artifact.suffix}"
+            path.write_bytes(artifact.encode(artifact.suffix))
+            paths.append(path)
+        return paths
+
     def values(self, action: cards.Action, size: tuple[int, int] = SIZES[0]) -> dict[str, Any]:
         """Options to try an action with; its first picture has this height and width."""
         model: type[Options] = cards.resolve(action.options)
@@ -155,7 +165,10 @@ class Subject:
     def fill(
         self, model: type[Options], given: Mapping[str, Any], size: tuple[int, int] = SIZES[0]
     ) -> dict[str, Any]:
-        """A value for every field that needs one: given, an example, or a picture.
+        """A value for every field that needs one: given, an example, made, or a picture.
+
+        A field takes what another action makes if it says so:
+        ``Field(json_schema_extra={"made_by": "compress"})``.
 
         Raises:
             UsageError: there is none for a field.
@@ -168,6 +181,8 @@ class Subject:
                 continue
             if info.examples:
                 values[name] = info.examples[0]
+            elif maker := _made_by(info):
+                values[name] = self.made(self.card.action(maker), size)
             elif pictures and info.is_required():
                 path = self.picture(*(sizes.pop() if sizes else SIZES[0]), len(values))
                 more = [self.picture(*SIZES[0], len(values) + 1)] if pictures == "set" else []
@@ -189,6 +204,12 @@ def takes_pictures(info: Any) -> Literal["one", "set", "batch"] | None:
     if not field.many:
         return "one"
     return "set" if makes_one_result(info) else "batch"
+
+
+def _made_by(info: Any) -> str | None:
+    """The action that makes what a field takes."""
+    extra = info.json_schema_extra
+    return extra.get("made_by") if isinstance(extra, dict) else None
 
 
 def find(name: str) -> list[EntryPoint]:
