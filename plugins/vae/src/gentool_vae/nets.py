@@ -233,11 +233,19 @@ class VAE(nn.Module):
         decoded: Decoded = self.decoder(latents)
         return decoded
 
-    def noise(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """What :meth:`sharpen` makes details from, (N,C,S/2,S/2) and (N,C,S/4,S/4), on the CPU."""
+    def noise(
+        self,
+        count: int,
+        generator: torch.Generator | None = None,
+        device: torch.device | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`sharpen` makes details from, (N,C,S/2,S/2) and (N,C,S/4,S/4).
+
+        Drawn on the CPU unless a device is given, for equal numbers anywhere.
+        """
         half, channels = self.config.size // 2, self.config.noise
         fine, coarse = (
-            torch.randn(count, channels, side, side, generator=generator)
+            torch.randn(count, channels, side, side, generator=generator, device=device)
             for side in (half, half // 2)
         )
         return fine, coarse

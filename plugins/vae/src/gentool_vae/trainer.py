@@ -94,8 +94,8 @@ class VAETrainer(Trainer):
                 decoded = self.model.decode(latents[: len(half)])
                 real = self._see(half)
             twice = type(decoded)(*(torch.cat([part, part]) for part in decoded))
-            noise = [n.to(pictures.device) for n in self.model.noise(2 * len(half))]
-            sharp = self.model.sharpen(twice, (noise[0], noise[1]))
+            noise = self.model.noise(2 * len(half), device=pictures.device)
+            sharp = self.model.sharpen(twice, noise)
             drawn = self._see(sharp)
             prior = self.model.prior.loss(latents.repeat(PRIOR_DRAWS, 1))
         return {"prior": prior, "detail": total_score(real, drawn)}
@@ -108,14 +108,14 @@ class VAETrainer(Trainer):
         """Pictures, their reconstructions blurred and sharp, and samples blurred and sharp."""
         pictures = self.datasets[0].sample(min(PREVIEWS, len(self.datasets[0])), self.setup)
         count = len(pictures)
-        own = [n.to(pictures.device) for n in self.model.noise(count)]
+        own = self.model.noise(count, device=pictures.device)
         drawn = torch.randn(count, self.options.latent).to(pictures.device)
         with self.setup.autocast():
             again = self.model.decode(self.model.encode(pictures).mean)
             new = self.model.decode(self.model.prior.flow(drawn))
             rows = [pictures]
             for decoded in (again, new):
-                rows += [decoded.mean, self.model.sharpen(decoded, (own[0], own[1]))]
+                rows += [decoded.mean, self.model.sharpen(decoded, own)]
         return [Grid([p.float().clamp(0, 1) for row in rows for p in row], columns=count)]
 
     def validate(self) -> Mapping[str, float]:
