@@ -61,6 +61,7 @@ def test_the_packaged_registry_lists_the_first_party_plugins():
     assert rows["adain"].weights[0].licence
     assert rows["gatys"].methods == ("gatys",)
     assert rows["perceptual"].methods == ("perceptual",)
+    assert rows["vae"].methods == ("vae",)
 
 
 def test_reads_a_row():

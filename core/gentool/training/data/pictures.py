@@ -98,6 +98,8 @@ class Pictures:
             size; usually random, from ``gentool.vision.transforms()``. It may draw from torch's
             global generator, which is seeded for each picture and pass, so that neither workers
             nor the number of devices change what is drawn. None if all have one size already.
+        prepare: done to a picture (3,H,W) uint8 when it is decoded, before it is kept: what is
+            the same in every pass, such as :class:`gentool.training.Fit`.
         flip: mirror every other picture, chosen anew in every pass.
         split: leave out the held-out pictures, give only those, or give all.
 
@@ -110,12 +112,13 @@ class Pictures:
         paths: Sequence[str | Path],
         transform: Transform | None = None,
         *,
+        prepare: Transform | None = None,
         flip: bool = True,
         split: Split = "training",
     ) -> None:
         if not paths:
             raise TrainingError("--data: is required: a folder or an archive of pictures")
-        self.transform, self.flip = transform, flip
+        self.transform, self.prepare, self.flip = transform, prepare, flip
         self._sources = [find(path) for path in paths]
         wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[split]
         self._places = [
@@ -167,10 +170,11 @@ class Pictures:
         """(H,W,3) uint8."""
         source, number = self._places[index]
         data = self._sources[source].read(number)
-        if (rows := jpeg.decode(data)) is not None:
-            return rows
-        with PIL.Image.open(io.BytesIO(data)) as image:
-            return torch.from_numpy(np.array(to_srgb(upright(image))[0]))
+        rows = jpeg.decode(data)
+        if rows is None:
+            with PIL.Image.open(io.BytesIO(data)) as image:
+                rows = torch.from_numpy(np.array(to_srgb(upright(image))[0]))
+        return self.prepare(rows.permute(2, 0, 1)).permute(1, 2, 0) if self.prepare else rows
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
         """Answer from decoded pictures from now on; None stands for one that is damaged."""

@@ -47,3 +47,23 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
         square = square[None].contiguous(memory_format=torch.channels_last)
         resized: Tensor = v2.functional.resize(square, [self.size, self.size], antialias=True)
         return resized[0]
+
+
+class Fit:
+    """The middle square of a picture, reduced or enlarged; one that fits already is left alone.
+
+    Args:
+        size: side of the result, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """(3,H,W) uint8 to (3,size,size) uint8."""
+        if picture.shape[-2:] == (self.size, self.size):
+            return picture
+        side = min(picture.shape[-2:])
+        square = v2.functional.center_crop(picture, [side, side])
+        result: Tensor = v2.functional.resize(square, [self.size] * 2, antialias=True)
+        return result

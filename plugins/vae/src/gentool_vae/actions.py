@@ -1,0 +1,162 @@
+"""What ``gentool run vae`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from gentool import Context
+from gentool.artifacts import Animation, Figures, File, Grid, Image
+from gentool.images import name_of
+from gentool_vae import latents
+from gentool_vae.figures import psnr, ssim
+from gentool_vae.likelihood import bits_per_dimension, discretised_logistic, divergence
+from gentool_vae.nets import VAE, Posterior
+from gentool_vae.options import (
+    AttributeOptions,
+    DecodeOptions,
+    EncodeOptions,
+    InterpolateOptions,
+    ReconstructOptions,
+    SampleOptions,
+)
+from gentool_vae.pictures import TOGETHER, draw, encode, read_square
+
+Sheet = Iterator[Grid | Image]
+
+
+def sample(model: VAE, options: SampleOptions, context: Context) -> Sheet:
+    """Yield new pictures; number k depends on the seed and k alone."""
+    numbers = range(options.first, options.first + options.n)
+    shown = context.progress.track(numbers, "sample")
+    made = (p for _, p in zip(shown, new(model, numbers, options, context), strict=True))
+    yield from _sheet(made, [f"sample-{k:05}" for k in numbers], options.layout)
+
+
+def new(model: VAE, numbers: range, options: SampleOptions, context: Context) -> Iterator[Tensor]:
+    for start in range(0, len(numbers), TOGETHER):
+        own = [context.generator(k) for k in numbers[start : start + TOGETHER]]
+        noise = torch.stack([torch.randn(model.config.latent, generator=g) for g in own])
+        with context.compute.autocast():
+            drawn = model.prior.flow(noise.mul(options.spread).to(context.device))
+        yield from draw(model, drawn, context, options.detail, own.__getitem__)
+
+
+def reconstruct(
+    model: VAE, options: ReconstructOptions, context: Context
+) -> Iterator[Grid | Figures]:
+    """Yield each picture beside what is left of it: the mean, and one draw with detail."""
+    for source in context.each(options.image, "reconstruct"):
+        with context.guard(source, options.image):
+            picture = read_square(source, model.config.size, context)
+            posterior = encode(model, [picture], context)
+            row = [picture]
+            for detail in (0.0, 1.0):
+                row += draw(model, posterior.mean, context, detail, context.generator)
+            name = name_of(source).rpartition(".")[0] or name_of(source)
+            figures = _compare(model, row, posterior, context)
+            context.progress.note(
+                f"{name_of(source)}: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}, "
+                f"with detail {figures['psnr_detail']:.2f} dB and {figures['ssim_detail']:.3f}; "
+                f"{figures['bits_per_dimension']:.2f} bits a value"
+            )
+            yield Grid(row, columns=3, name=name)
+            yield Figures(figures, name, part="figures")
+
+
+def _compare(
+    model: VAE, row: Sequence[Tensor], posterior: Posterior, context: Context
+) -> dict[str, float]:
+    picture, mean, sharp = (p[None] for p in row)
+    generator = context.generator()
+    noise = torch.randn(posterior.mean.shape, generator=generator)
+    drawn = posterior.mean + noise * (posterior.log_variance / 2).exp()
+    with context.compute.autocast():
+        decoded = model.decode(drawn.to(context.device))
+    own = discretised_logistic(decoded.mean.cpu(), decoded.log_scale.cpu(), picture)
+    nats = own + divergence(*posterior).sum(1)
+    found = {
+        "psnr": psnr(mean, picture),
+        "ssim": ssim(mean, picture),
+        "psnr_detail": psnr(sharp, picture),
+        "ssim_detail": ssim(sharp, picture),
+        "bits_per_dimension": bits_per_dimension(nats, picture),
+    }
+    return {name: value.item() for name, value in found.items()}
+
+
+def interpolate(
+    model: VAE, options: InterpolateOptions, context: Context
+) -> Iterator[Grid | Animation]:
+    """Yield the pictures between two."""
+    ends = [read_square(s, model.config.size, context) for s in (options.start, options.end)]
+    a, b = encode(model, ends, context).mean
+    there = torch.stack([between(a, b, i / (options.steps - 1)) for i in range(options.steps)])
+    # the same noise all the way: only what the latents say changes
+    frames = [*draw(model, there, context, options.detail, lambda _: context.generator())]
+    name = f"{_stem(options.start)}-{_stem(options.end)}"
+    if options.layout == "animation":
+        yield Animation([*frames, *frames[-2:0:-1]], options.fps, name=name)
+    else:
+        yield Grid(frames, columns=options.steps, name=name)
+
+
+def between(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Spherical interpolation of latents (D,): in between they keep the length that latents have.
+
+    (White 2016, "Sampling Generative Networks", section 2.1.)
+    """
+    angle = torch.nn.functional.cosine_similarity(a, b, 0).clamp(-1, 1).acos()
+    if angle.sin() < 1e-3:
+        return torch.lerp(a, b, share)
+    return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+
+
+def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterator[File]:
+    """Yield one file with the latents of all pictures."""
+    squares = [
+        read_square(source, model.config.size, context)
+        for source in context.each(options.image, "encode")
+    ]
+    names = [_stem(source) for source in options.image]
+    data = latents.pack(model, encode(model, squares, context), names)
+    yield File(data, ".safetensors", names[0] if len(names) == 1 else f"{len(names)}-pictures")
+
+
+def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
+    """Yield the pictures of a file of latents."""
+    found = latents.read(model, options.latents[0])
+    made = draw(model, found.mean, context, options.detail, context.generator)
+    yield from _sheet(made, found.names, options.layout)
+
+
+def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterator[Grid]:
+    """Yield a row for each picture: less and more of what sets two sets of pictures apart."""
+    size = model.config.size
+    means = [
+        encode(model, [read_square(s, size, context) for s in sources], context).mean.mean(0)
+        for sources in (options.having, options.lacking)
+    ]
+    difference = means[0] - means[1]
+    amounts = torch.linspace(-options.strength, options.strength, options.steps)
+    for source in context.each(options.image, "attribute"):
+        with context.guard(source, options.image):
+            mean = encode(model, [read_square(source, size, context)], context).mean
+            moved = mean + amounts[:, None] * difference
+            row = [*draw(model, moved, context, options.detail, lambda _: context.generator())]
+            yield Grid(row, columns=options.steps, name=_stem(source))
+
+
+def _stem(source: object) -> str:
+    name = name_of(source)  # type: ignore[arg-type]
+    return name.rpartition(".")[0] or name
+
+
+def _sheet(pictures: Iterable[Tensor], names: Sequence[str], layout: str) -> Sheet:
+    if layout == "grid":
+        yield Grid([*pictures], name=names[0] if len(names) == 1 else f"{names[0]}-{len(names)}")
+        return
+    for picture, name in zip(pictures, names, strict=True):
+        yield Image(picture, name=name)

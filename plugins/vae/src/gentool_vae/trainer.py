@@ -1,0 +1,147 @@
+"""How the VAE is trained: the bound, and beside it what makes samples good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gentool import Trainer, TrainingError
+from gentool.artifacts import Grid
+from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
+from gentool_perceptual.features import Features
+from gentool_vae.energy import total_score
+from gentool_vae.likelihood import (
+    bits_per_dimension,
+    discretised_logistic,
+    divergence,
+    optimal_gaussian,
+)
+from gentool_vae.nets import VAE, Config
+from gentool_vae.options import TrainOptions
+
+LAYERS = ("relu1_1", "relu2_1", "relu3_1")  # nothing deeper: deeper layers judge the result
+PRIOR_DRAWS = 4  # of noise and time for each latent: next to nothing beside the convolutions
+PREVIEWS = 8
+VALIDATED = 1024
+
+
+class VAETrainer(Trainer):
+    """Two updates: encoder and decoder by the evidence lower bound; prior and details after them.
+
+    The second sees latents and decoder features detached, so details change neither the bound nor
+    what a latent means.
+    """
+
+    def __init__(self, options: TrainOptions, setup: Setup) -> None:
+        self.options, self.setup = options, setup
+        data = setup.plan.data
+        self.datasets = (Pictures(data, prepare=Fit(options.size)),)
+        self.model = setup.place(VAE(Config(options.size, options.latent, options.width)))
+        self._held_out = _some_held_out(options, setup)
+        self.features = setup.place(Features.load(layers=LAYERS))
+        first = {name: self.model.networks[name] for name in ("encoder", "decoder")}
+        second = {name: self.model.networks[name] for name in ("detail", "prior")}
+        self.updates = (
+            Update(first, self._adam(first), self.bound, name="bound"),
+            Update(second, self._adam(second), self.samples, options.sample_every, name="samples"),
+        )
+        self.bound_terms = setup.compile(self._bound)
+        self.sample_terms = setup.compile(self._samples)
+
+    def _adam(self, networks: Mapping[str, torch.nn.Module]) -> torch.optim.Adam:
+        parameters = [p for net in networks.values() for p in net.parameters()]
+        return torch.optim.Adam(parameters, lr=self.options.learning_rate, betas=(0.9, 0.99))
+
+    def bound(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Reconstruction and KL divergence, summed over pixels and latents, in nats a value."""
+        o = self.options
+        error, own, each = self.bound_terms(batch.pictures)
+        values = batch.pictures[0].numel()
+        by_latent = each.mean(0)
+        warm = min(1.0, (moment.step + 1) / o.kl_warmup) if o.kl_warmup else 1.0
+        pushed = by_latent.clamp_min(o.free_bits).sum()
+        kl = by_latent.sum()
+        total = (error + warm * o.beta * pushed + own.mean()) / values
+        return total, {
+            "reconstruction": error / values,
+            "kl": kl,
+            "active": (by_latent > 0.1).float().sum(),
+            "bits/dim": bits_per_dimension(own.mean() + kl, batch.pictures),
+        }
+
+    def _bound(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with self.setup.autocast():
+            posterior = self.model.encode(pictures)
+            decoded = self.model.decode(posterior.sample())
+        # the mean learns from the first of these alone, the scale from the second
+        error = optimal_gaussian(decoded.mean, pictures)
+        own = discretised_logistic(decoded.mean.detach(), decoded.log_scale, pictures)
+        return error, own, divergence(*posterior)
+
+    def samples(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The prior's velocity, and the energy score of details."""
+        terms = self.sample_terms(batch.pictures)
+        return terms["prior"] + terms["detail"], terms
+
+    def _samples(self, pictures: Tensor) -> Mapping[str, Tensor]:
+        half = pictures[: (len(pictures) + 1) // 2]  # two draws each: as many as there are pictures
+        with self.setup.autocast():
+            with torch.no_grad():
+                latents = self.model.encode(pictures).sample()
+                decoded = self.model.decode(latents[: len(half)])
+                real = self._see(half)
+            twice = type(decoded)(*(torch.cat([part, part]) for part in decoded))
+            noise = self.model.noise(2 * len(half), device=pictures.device)
+            sharp = self.model.sharpen(twice, noise)
+            drawn = self._see(sharp)
+            prior = self.model.prior.loss(latents.repeat(PRIOR_DRAWS, 1))
+        return {"prior": prior, "detail": total_score(real, drawn)}
+
+    def _see(self, pictures: Tensor) -> dict[str, Tensor]:
+        seen: dict[str, Tensor] = self.features(pictures)
+        return seen | {"pixels": F.pixel_unshuffle(pictures, 2)}
+
+    def preview(self) -> list[Grid]:
+        """Pictures, their reconstructions blurred and sharp, and samples blurred and sharp."""
+        pictures = self.datasets[0].sample(min(PREVIEWS, len(self.datasets[0])), self.setup)
+        count = len(pictures)
+        own = self.model.noise(count, device=pictures.device)
+        drawn = torch.randn(count, self.options.latent).to(pictures.device)
+        with self.setup.autocast():
+            again = self.model.decode(self.model.encode(pictures).mean)
+            new = self.model.decode(self.model.prior.flow(drawn))
+            rows = [pictures]
+            for decoded in (again, new):
+                rows += [decoded.mean, self.model.sharpen(decoded, own)]
+        return [Grid([p.float().clamp(0, 1) for row in rows for p in row], columns=count)]
+
+    def validate(self) -> Mapping[str, float]:
+        """Bits a value, and PSNR, of pictures that were kept out of the training."""
+        if self._held_out is None:
+            return {}
+        bits, psnr = [], []
+        for part in torch.split(self._held_out, self.setup.plan.batch_size):
+            with self.setup.autocast():
+                posterior = self.model.encode(part)
+                decoded = self.model.decode(posterior.sample())
+                again = self.model.decode(posterior.mean).mean
+            own = discretised_logistic(decoded.mean, decoded.log_scale, part)
+            nats = own + divergence(*posterior).sum(1)
+            bits.append(bits_per_dimension(nats, part))
+            psnr.append(-10 * (again.clamp(0, 1) - part).square().mean((1, 2, 3)).log10())
+        return {
+            "bits/dim": torch.cat(bits).mean().item(),
+            "psnr": torch.cat(psnr).mean().item(),
+        }
+
+
+def _some_held_out(options: TrainOptions, setup: Setup) -> Tensor | None:
+    """Up to 1024 pictures, always the same; None where the set is too small to keep any out."""
+    try:
+        kept = Pictures(setup.plan.data, flip=False, split="held-out", prepare=Fit(options.size))
+    except TrainingError:
+        return None
+    return kept.sample(min(VALIDATED, len(kept)), setup)
