@@ -16,7 +16,7 @@ from gentool import TrainingError
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.progress import Progress
-from gentool.training import Batch, Group, Pictures, Plan, ScaleCrop, Setup, held_out
+from gentool.training import Batch, Fit, Group, Pictures, Plan, ScaleCrop, Setup, held_out
 from gentool.training.data.cache import estimate, keep_decoded
 from gentool.training.data.feed import Feed, feeds
 from gentool.training.data.order import Order
@@ -342,6 +342,28 @@ def test_mixed_sizes_can_be_kept_and_cropped(folder):
     assert not pictures.ready  # crops are worth a process of their own
     assert pictures.pixels(0).shape == (3, 20, 30)
     assert pictures.batch(Draw(range(9), 0))[0].pictures.shape == (9, 3, 8, 8)
+
+
+def test_prepared_pictures_are_kept_small_and_ready(folder, monkeypatch):
+    Image.new("RGB", (3000, 2000), (9, 90, 200)).save(folder / "a/00.png")
+    pictures = Pictures([folder], prepare=Fit(8), split="all")
+    assert estimate(pictures) == len(pictures) * 3 * 8 * 8  # not of the files' sizes
+    before, _ = pictures.batch(Draw(range(9), 0))
+    keep_decoded(pictures, CPU, "ram", Progress())
+    assert pictures.ready
+    after, _ = pictures.batch(Draw(range(9), 0))
+    assert torch.equal(before.pictures, after.pictures)
+    assert after.pictures.shape == (9, 3, 8, 8)
+    assert after.pictures[0, :, 4, 4].tolist() == [9, 90, 200]
+
+
+def test_fit_takes_the_middle_square_and_leaves_what_fits_alone():
+    wide = torch.zeros(3, 8, 24, dtype=torch.uint8)
+    wide[:, :, 8:16] = 200
+    assert Fit(4)(wide).unique().tolist() == [200]
+    assert Fit(16)(wide).shape == (3, 16, 16)
+    square = torch.randint(256, (3, 8, 8), dtype=torch.uint8)
+    assert Fit(8)(square) is square
 
 
 def test_feeds_give_one_batch_of_each_set(folder, tmp_path):

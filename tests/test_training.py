@@ -428,6 +428,25 @@ def test_the_average_is_what_is_saved_and_the_networks_go_on_unaveraged(tmp_path
     assert torch.equal(saved.line.weight, trainer.model.line.weight)
 
 
+def test_what_calibrate_mends_is_saved_and_the_training_goes_on_without_it(tmp_path):
+    class Calibrating(tiny.TinyTrainer):
+        def calibrate(self):
+            self.model.line.bias.fill_(7)
+
+        def validate(self):
+            return {"bias": self.model.line.bias.item()}
+
+    plain, _ = tiny.train(tmp_path / "plain", steps=10)
+    trainer, _ = tiny.train(tmp_path / "run", Calibrating(), steps=10)
+    assert torch.equal(trainer.model.line.bias, plain.model.line.bias)
+    for name in ("weights", "best"):
+        saved = weights.load(tiny.TinyModel, tmp_path / f"run/{name}.safetensors", "tiny")
+        assert saved.line.bias.item() == 7
+    state = weights.read_tensors(tmp_path / "run/checkpoints/0000010.safetensors")
+    assert torch.equal(state["net.line.bias"], plain.model.line.bias)
+    assert state["average.line.bias"].item() != 7
+
+
 def test_records_tell_speed_memory_and_progress(tmp_path):
     display = Listening()
     tiny.train(tmp_path, display=display, steps=6, log_every=3)

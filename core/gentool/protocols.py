@@ -79,6 +79,13 @@ class Trainer(Protocol):
         """A look at the current state; the networks hold the averaged weights, in eval mode."""
         return []
 
+    def calibrate(self) -> None:
+        """Mend what averaging breaks; the networks hold the averaged weights, in eval mode.
+
+        Called before they are shown, validated or saved: BatchNorm's statistics, say, are not
+        those of the averaged weights. What it changes is gone when the training goes on.
+        """
+
     def validate(self) -> Mapping[str, float]:
         """Figures on held-out data, computed at every checkpoint; the best is kept.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "data.pictures": ("Batch", "Pictures", "held_out"),
-    "data.transforms": ("ScaleCrop",),
+    "data.transforms": ("Fit", "ScaleCrop"),
     "display": ("Display", "Record"),
     "distributed": ("Group",),
     "loop": ("fit",),
@@ -24,6 +24,7 @@ _HOME = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = [
     "Batch",
     "Display",
+    "Fit",
     "Group",
     "Moment",
     "Pictures",
@@ -39,7 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gentool.training.data.pictures import Batch, Pictures, held_out
-    from gentool.training.data.transforms import ScaleCrop
+    from gentool.training.data.transforms import Fit, ScaleCrop
     from gentool.training.display import Display, Record
     from gentool.training.distributed import Group
     from gentool.training.loop import fit

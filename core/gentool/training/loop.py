@@ -237,6 +237,7 @@ class _Loop:
         with self.average.applied():
             for net in nets:
                 net.eval()
+            self.trainer.calibrate()
             try:
                 yield
             finally:
@@ -269,13 +270,9 @@ class _Loop:
                 score = next(iter(figures.values()))
                 if math.isfinite(score) and (self.at.best is None or score < self.at.best):
                     self.at.best, self.at.best_step = score, self.at.steps
-        self.at.log = self.log.state()
-        if self.stepper.scaler.is_enabled():
-            self.at.scaler = self.stepper.scaler.state_dict()
-        names = ["weights"] + ["best"] * (self.at.best_step == self.at.steps)
-        done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
-        recipe = self.hyper | done
-        with self.average.applied():
+            names = ["weights"] + ["best"] * (self.at.best_step == self.at.steps)
+            done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
+            recipe = self.hyper | done
             for name in names:
                 weights.save(
                     self.run / f"{name}.safetensors",
@@ -284,6 +281,9 @@ class _Loop:
                     recipe=json.dumps(recipe, sort_keys=True),
                     **self.metadata,
                 )
+        self.at.log = self.log.state()
+        if self.stepper.scaler.is_enabled():
+            self.at.scaler = self.stepper.scaler.state_dict()
         # last, because it is what says that the rest is there
         kept = state.collect(self.trainer, self.average)
         checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)

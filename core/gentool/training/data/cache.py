@@ -15,6 +15,7 @@ from gentool.training.data.pictures import Pictures, explain
 
 SHARE = 0.4  # of free memory that a cache may take
 SAMPLED = 500  # pictures whose sizes tell how large the whole set is
+PREPARED = 16  # the same where each must be decoded for it
 
 
 def keep_decoded(
@@ -83,11 +84,14 @@ def cores() -> int:
 
 
 def estimate(pictures: Pictures) -> int:
-    """Bytes that a set takes when decoded, from the sizes of some of it."""
-    step = max(1, len(pictures) // SAMPLED)
+    """Bytes that a set takes when decoded and prepared, from the sizes of some of it."""
+    step = max(1, len(pictures) // (PREPARED if pictures.prepare else SAMPLED))
     found = []
     for index in range(0, len(pictures), step):
         try:
+            if pictures.prepare:
+                found.append(pictures.pixels(index).numel())
+                continue
             with pictures.image(index) as image:
                 found.append(3 * image.width * image.height)
         except Exception:  # noqa: S112 - a bad picture takes no memory; it is noted when decoded

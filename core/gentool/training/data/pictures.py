@@ -88,6 +88,8 @@ class Pictures:
             size; usually random, from ``gentool.vision.transforms()``. It may draw from torch's
             global generator, which is seeded for each picture and pass, so that neither workers
             nor the number of devices change what is drawn. None if all have one size already.
+        prepare: done to a picture (3,H,W) uint8 when it is decoded, before it is kept: what is
+            the same in every pass, such as :class:`gentool.training.Fit`.
         flip: mirror every other picture, chosen anew in every pass.
         split: leave out the held-out pictures, give only those, or give all.
 
@@ -100,12 +102,13 @@ class Pictures:
         paths: Sequence[str | Path],
         transform: Transform | None = None,
         *,
+        prepare: Transform | None = None,
         flip: bool = True,
         split: Split = "training",
     ) -> None:
         if not paths:
             raise TrainingError("--data: is required: a folder or an archive of pictures")
-        self.transform, self.flip = transform, flip
+        self.transform, self.prepare, self.flip = transform, prepare, flip
         self._sources = [find(path) for path in paths]
         wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[split]
         self._places = [
@@ -155,7 +158,10 @@ class Pictures:
 
     def _decode(self, index: int) -> Rows:
         with self.image(index) as image:
-            return np.array(to_srgb(upright(image))[0])
+            rows = np.array(to_srgb(upright(image))[0])
+        if self.prepare is None:
+            return rows
+        return self.prepare(torch.from_numpy(rows).permute(2, 0, 1)).permute(1, 2, 0).numpy()
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
         """Answer from decoded pictures from now on; None stands for one that is damaged."""

@@ -45,3 +45,23 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
         size = [self.size, self.size]
         result: Tensor = v2.functional.resized_crop(inpt, **params, size=size, antialias=True)
         return result
+
+
+class Fit:
+    """The middle square of a picture, reduced or enlarged; one that fits already is left alone.
+
+    Args:
+        size: side of the result, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """(3,H,W) uint8 to (3,size,size) uint8."""
+        if picture.shape[-2:] == (self.size, self.size):
+            return picture
+        side = min(picture.shape[-2:])
+        square = v2.functional.center_crop(picture, [side, side])
+        result: Tensor = v2.functional.resize(square, [self.size] * 2, antialias=True)
+        return result
