@@ -38,7 +38,7 @@ def test_the_core_wheel_brings_the_registry_and_its_types(wheels):
     assert packaged == (ROOT / "registry.toml").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["adain", "perceptual"])
+@pytest.mark.parametrize("name", ["adain", "gan", "perceptual"])
 def test_wheels_bring_the_weights_of_their_card(wheels, name):
     from gentool import plugins
 

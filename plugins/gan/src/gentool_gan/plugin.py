@@ -1,6 +1,6 @@
 """The card of the GAN. Nothing here may import torch or pydantic."""
 
-from gentool import Action, Card, Training, hookimpl
+from gentool import Action, Card, Training, WeightsFile, hookimpl
 
 CARD = Card(
     name="gan",
@@ -31,6 +31,19 @@ CARD = Card(
         ),
     ),
     model="gentool_gan.nets:GAN",
+    weights=(
+        WeightsFile(
+            name="cifar10",
+            file="weights/cifar10.safetensors",
+            bytes=2_008_334,
+            sha256="a08a75669f2a3ccbd16eed0110215fed7e6399bef8ea0ad763e9a6005f8050a6",
+            licence="MIT; see trained_on for the terms of the data",
+            trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
+            "collected from the web and published for research, rights of the photographs unknown",
+            origin="trained by the gentool project from scratch, without any pretrained network",
+            image_size=32,
+        ),
+    ),
     training=Training(
         options="gentool_gan.options:TrainOptions",
         trainer="gentool_gan.trainer:GANTrainer",
