@@ -59,6 +59,7 @@ def test_the_packaged_registry_lists_the_first_party_plugins():
     assert rows["adain"].methods == ("adain",)
     assert rows["adain"].tier == "core"
     assert rows["adain"].weights[0].licence
+    assert rows["gan"].methods == ("gan",)
     assert rows["gatys"].methods == ("gatys",)
     assert rows["perceptual"].methods == ("perceptual",)
     assert rows["vae"].methods == ("vae",)

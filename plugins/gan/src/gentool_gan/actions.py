@@ -1,0 +1,100 @@
+"""What ``gentool run gan`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gentool import Context, GentoolError
+from gentool.artifacts import Animation, Grid, Image
+from gentool_gan.latents import class_numbers, draw, draw_class, unpack, walk
+from gentool_gan.nets import GAN
+from gentool_gan.options import InterpolateOptions, SampleOptions
+
+BATCH = 64
+
+
+def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Image | Grid]:
+    """Yield new pictures, one by one or on one sheet."""
+    latents, labels = _chosen(model, options, context, options.n)
+    made: list[Tensor] = []
+    parts = range(0, len(latents), BATCH)
+    for start in context.progress.track(parts, "sample") if len(parts) > 1 else parts:
+        part = slice(start, start + BATCH)
+        pictures = generate(model, latents[part], labels[part], context, options.upscale)
+        if options.grid:
+            made += pictures
+            continue
+        for number, picture in enumerate(pictures, start):
+            yield Image(picture, name=_name(model, labels[number], number))
+    if options.grid:
+        yield Grid(made, columns=min(options.grid, len(made)), gap=options.upscale, name="samples")
+
+
+def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> Iterator[Animation]:
+    """Yield one walk through latent space that ends where it began."""
+    latents, labels = _chosen(model, options, context, options.n)
+    if len(latents) < 2:
+        raise GentoolError("--latents: two or more to walk between, got 1")
+    path = walk(latents, options.steps)
+    shares: Tensor | None = None
+    if model.config.classes:
+        # one-hot rows, so that a walk from class to class passes through mixtures of both
+        corners = F.one_hot(labels, len(model.config.classes)).float()
+        legs = zip(corners, corners.roll(-1, 0), strict=True)
+        steps = [i / options.steps for i in range(options.steps)]
+        shares = torch.stack([torch.lerp(a, b, s) for a, b in legs for s in steps])
+    frames: list[Tensor] = []
+    parts = range(0, len(path), BATCH)
+    for start in context.progress.track(parts, "interpolate") if len(parts) > 1 else parts:
+        part = slice(start, start + BATCH)
+        mixed = labels[part] if shares is None else shares[part]
+        frames += generate(model, path[part], mixed, context, options.upscale)
+    yield Animation(frames, options.fps, name="walk")
+
+
+def generate(
+    model: GAN, latents: Tensor, labels: Tensor, context: Context, upscale: int = 1
+) -> list[Tensor]:
+    """Pictures on the CPU, each (3,S,S) in 0..1, of latents (N,L).
+
+    Args:
+        model: the generator.
+        latents: on the CPU.
+        labels: (N,) numbers of classes, or (N,classes) shares of each; ignored without classes.
+        context: gives the device.
+        upscale: enlarge so many times, bicubic.
+    """
+    # in fp32 whatever the precision: a seed's picture is the same on every device
+    pictures = model(latents.to(context.device), labels.to(context.device))
+    if upscale > 1:
+        pictures = F.interpolate(pictures, scale_factor=float(upscale), mode="bicubic")
+    return list(pictures.clamp(0, 1).cpu())
+
+
+def _chosen(
+    model: GAN, options: SampleOptions | InterpolateOptions, context: Context, count: int
+) -> tuple[Tensor, Tensor]:
+    """Latents (N,L) and labels (N,): from a file, or drawn; labels given, kept or drawn."""
+    names = list(options.label or [])
+    if options.latents is None:
+        latents = torch.stack([draw(model, context, k, options.truncation) for k in range(count)])
+    else:
+        read = [unpack(model, path) for path in options.latents]
+        latents = torch.cat([found for found, _ in read]) * options.truncation
+        kept = [name for _, classes in read for name in classes]
+        names = names or (kept if model.config.classes else [])
+    wanted = class_numbers(model, names)
+    labels = [
+        wanted[k % len(wanted)] if wanted else draw_class(model, context, k)
+        for k in range(len(latents))
+    ]
+    return latents, torch.tensor(labels)
+
+
+def _name(model: GAN, label: Tensor, number: int) -> str:
+    classes = model.config.classes
+    return f"{classes[int(label)]}-{number:04}" if classes else f"sample-{number:04}"

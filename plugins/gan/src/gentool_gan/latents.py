@@ -1,0 +1,123 @@
+"""Latents: drawn, walked between, and kept in files.
+
+A latents file is safetensors: ``latents`` (N,L) float32, and ``classes`` in its metadata, a JSON
+list of N names, or empty where there are no classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gentool import Context, GentoolError, UsageError, WeightsError
+from gentool.artifacts import File
+from gentool.errors import did_you_mean
+from gentool.weights import read_header, read_tensors
+from gentool_gan.nets import GAN
+
+
+def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> Tensor:
+    """The latent of picture number ``index``, (latent,), whatever else is drawn.
+
+    Args:
+        model: whose latent.
+        context: gives the generator.
+        index: of the picture.
+        truncation: 1 leaves the latent alone; less brings it nearer to the mean, where pictures
+            are more usual and more alike.
+    """
+    latent = torch.randn(model.config.latent, generator=context.generator(index))
+    return latent * truncation
+
+
+def draw_class(model: GAN, context: Context, index: int) -> int:
+    """The class of picture number ``index`` where none was asked for."""
+    generator = context.generator(index)
+    torch.randn(model.config.latent, generator=generator)  # its latent's numbers come first
+    return int(torch.randint(max(1, len(model.config.classes)), (), generator=generator))
+
+
+def class_numbers(model: GAN, names: Sequence[str] | None) -> list[int]:
+    """Numbers of the classes of these names.
+
+    Raises:
+        UsageError: these weights have no such class, or none at all.
+    """
+    classes = model.config.classes
+    if names and not classes:
+        raise UsageError("--label: these weights know no classes; leave it out")
+    for name in names or ():
+        if name not in classes:
+            shown = ", ".join(classes[:12]) + (", ..." if len(classes) > 12 else "")
+            raise UsageError(
+                f"--label: these weights have no class '{name}'{did_you_mean(name, classes)} "
+                f"(they have {shown})"
+            )
+    return [classes.index(name) for name in names or ()]
+
+
+def walk(latents: Tensor, steps: int) -> Tensor:
+    """Latents (K,L) with ``steps`` from each to the next -> (K*steps,L), back to the first.
+
+    The last leg leads back to the first. On great circles, and in length from one to the next:
+    the straight line between two normal draws passes through a middle where no draw ever lies
+    (White 2016, arXiv:1609.04468).
+    """
+    legs = zip(latents, latents.roll(-1, 0), strict=True)
+    return torch.stack([slerp(a, b, i / steps) for a, b in legs for i in range(steps)])
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """The vector (L,) a share of the way from ``a`` to ``b``, in angle and in length."""
+    long_a, long_b = (v.norm().clamp(min=1e-12) for v in (a, b))
+    cosine = torch.dot(a / long_a, b / long_b).clamp(-1, 1)
+    angle = torch.arccos(cosine)
+    if angle.sin() < 1e-4:  # the same or opposite: there is no one circle
+        return torch.lerp(a, b, share)
+    weight_a, weight_b = ((1 - share) * angle).sin() / long_a, (share * angle).sin() / long_b
+    on_circle: Tensor = (weight_a * a + weight_b * b) / angle.sin()
+    return on_circle * torch.lerp(long_a, long_b, share)
+
+
+def pack(model: GAN, latents: Tensor, labels: Tensor | None, name: str, part: str = "") -> File:
+    """Latents (N,L), and labels (N,) where there are classes, as a file."""
+    from safetensors.torch import save
+
+    names = [] if labels is None else [model.config.classes[int(label)] for label in labels]
+    content = {"latents": latents.detach().float().cpu().contiguous()}
+    return File(save(content, {"classes": json.dumps(names)}), ".safetensors", name, part)
+
+
+def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str]]:
+    """Latents (N,L) and the names of their classes, if any, of a file.
+
+    Raises:
+        GentoolError: it holds no latents, or such of another network's size.
+    """
+    try:
+        tensors, metadata = read_tensors(path), read_header(path).metadata
+    except WeightsError as e:
+        raise GentoolError(f"--latents {e}") from e
+    found, size = tensors.get("latents"), model.config.latent
+    if found is None or found.dim() != 2 or not found.is_floating_point():
+        raise GentoolError(
+            f"--latents {path}: no latents in it; `gentool run gan project` writes them"
+        )
+    if found.shape[1] != size or not len(found):
+        raise GentoolError(
+            f"--latents {path}: {found.shape[0]} of {found.shape[1]} numbers each, but these "
+            f"weights take {size}; give the --weights they were made with"
+        )
+    if not bool(found.isfinite().all()):
+        raise GentoolError(f"--latents {path}: holds numbers that are not finite")
+    try:
+        classes = json.loads(metadata.get("classes", "[]"))
+    except ValueError:
+        classes = None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise GentoolError(f"--latents {path}: its classes are not a list of names")
+    return found.float(), classes

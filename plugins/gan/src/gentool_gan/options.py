@@ -1,0 +1,102 @@
+"""Options of the GAN's actions and of its training."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from gentool import Field, ImageFiles, Options, PathList
+
+
+class _DrawOptions(Options):
+    label: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Class to draw, by name; several take turns (default: drawn as well)",
+    )
+    truncation: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Less than 1 brings latents nearer to their mean: pictures become more usual "
+        "and more alike",
+    )
+    latents: PathList | None = Field(
+        None, description="Take latents from files that `project` wrote, instead of drawing"
+    )
+
+
+class SampleOptions(_DrawOptions):
+    n: int = Field(1, ge=1, le=100_000, description="How many pictures")
+    grid: int | None = Field(
+        None, ge=1, le=1000, description="One sheet with so many columns instead of single files"
+    )
+    upscale: int = Field(1, ge=1, le=32, description="Enlarge so many times, bicubic")
+
+    def several_results(self) -> bool:
+        return self.grid is None and (self.n > 1 or self.latents is not None)
+
+
+class InterpolateOptions(_DrawOptions):
+    n: int = Field(6, ge=2, le=1000, description="Pictures to walk between")
+    steps: int = Field(16, ge=1, le=1000, description="Frames from one to the next", examples=[2])
+    fps: float = Field(16.0, gt=0, le=100, description="Frames a second")
+    upscale: int = Field(4, ge=1, le=32, description="Enlarge so many times, bicubic")
+
+
+class ProjectOptions(Options):
+    image: ImageFiles = Field(
+        description="Picture to find: a file, several, a folder or a glob; its middle square is "
+        "brought to the generator's size"
+    )
+    label: str | None = Field(None, description="Its class (default: the best of all is taken)")
+    steps: int = Field(200, ge=1, le=100_000, description="Steps of the search", examples=[2])
+
+
+class TrainOptions(Options):
+    net: Literal["residual", "dcgan"] = Field(
+        "residual", description="Preset: a modern small one, or exactly the classic DCGAN"
+    )
+    size: Literal[32, 64] = Field(
+        32, description="Side of the pictures, pixels; larger ones are cut square and reduced"
+    )
+    conditional: bool | None = Field(
+        None,
+        description="Learn the classes, which are the folders of --data (default: where there are "
+        "two or more; dcgan has none)",
+    )
+    width: int | None = Field(
+        None, ge=4, le=256, description="Channels of the generator at full size (default: 16)"
+    )
+    latent: int | None = Field(
+        None, ge=1, le=1024, description="Numbers that a picture is made from (default: 128)"
+    )
+    discriminator_width: int | None = Field(
+        None, ge=4, le=512, description="Channels of the discriminator at its largest (default: 64)"
+    )
+    loss: Literal["hinge", "relativistic", "bce"] | None = Field(
+        None, description="What is played for (default: hinge; dcgan: bce)"
+    )
+    generator_rate: float | None = Field(
+        None, gt=0, description="Highest learning rate of the generator (default: 2e-4)"
+    )
+    discriminator_rate: float | None = Field(
+        None, gt=0, description="The same of the discriminator (default: 4e-4; dcgan: 2e-4)"
+    )
+    augment: list[Literal["none", "color", "translation", "cutout"]] | None = Field(
+        None,
+        min_length=1,
+        description="Change what the discriminator sees (default: translation cutout; dcgan: "
+        "none); color as well helps below about 10,000 pictures",
+    )
+    r1: float = Field(0.0, ge=0, description="Weight of the gradient penalty on real pictures")
+    r1_every: int = Field(16, ge=1, description="Steps between gradient penalties")
+
+    @model_validator(mode="after")
+    def _classic_is_classic(self) -> Self:
+        if self.net == "dcgan":
+            if self.conditional:
+                raise ValueError("--conditional: the dcgan preset has no classes")
+            for name in ("width", "latent"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--{name}: the dcgan preset's is fixed; leave it out")
+        return self

@@ -1,0 +1,64 @@
+"""The card of the GAN. Nothing here may import torch or pydantic."""
+
+from gentool import Action, Card, Training, WeightsFile, hookimpl
+
+CARD = Card(
+    name="gan",
+    task="image synthesis",
+    summary="Make new pictures like those of a folder, by class or without.",
+    paper="Goodfellow et al. 2014, Generative Adversarial Networks, arXiv:1406.2661; generator "
+    "after Brock et al. 2018, arXiv:1809.11096, discriminator after Miyato & Koyama 2018, "
+    "arXiv:1802.05637; preset dcgan: Radford et al. 2015, arXiv:1511.06434",
+    actions=(
+        Action(
+            name="sample",
+            summary="Draw new pictures.",
+            options="gentool_gan.options:SampleOptions",
+            function="gentool_gan.actions:sample",
+        ),
+        Action(
+            name="interpolate",
+            summary="Walk through latent space: an animation that ends where it began.",
+            options="gentool_gan.options:InterpolateOptions",
+            function="gentool_gan.actions:interpolate",
+            suffixes=(".webp", ".gif", ".mp4"),
+        ),
+        Action(
+            name="project",
+            summary="Find the latent of a picture.",
+            options="gentool_gan.options:ProjectOptions",
+            function="gentool_gan.project:project",
+        ),
+    ),
+    model="gentool_gan.nets:GAN",
+    weights=(
+        WeightsFile(
+            name="cifar10",
+            file="weights/cifar10.safetensors",
+            bytes=2_008_334,
+            sha256="a08a75669f2a3ccbd16eed0110215fed7e6399bef8ea0ad763e9a6005f8050a6",
+            licence="MIT; see trained_on for the terms of the data",
+            trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
+            "collected from the web and published for research, rights of the photographs unknown",
+            origin="trained by the gentool project from scratch, without any pretrained network",
+            image_size=32,
+        ),
+    ),
+    training=Training(
+        options="gentool_gan.options:TrainOptions",
+        trainer="gentool_gan.trainer:GANTrainer",
+        defaults={
+            "steps": 60_000,
+            "batch_size": 256,
+            "lr_schedule": "linear",
+            "ema": 0.9995,
+            "checkpoint_every": 2_000,
+            "preview_every": 2_000,
+        },
+    ),
+)
+
+
+@hookimpl
+def gentool_cards() -> list[Card]:
+    return [CARD]

@@ -1,0 +1,98 @@
+"""The latent of a given picture: what the generator would have had to draw."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gentool import Context
+from gentool.artifacts import File, Image
+from gentool.images import Picture, name_of
+from gentool_gan.latents import class_numbers, pack
+from gentool_gan.nets import GAN
+from gentool_gan.options import ProjectOptions
+
+STARTS = 32  # latents to begin from, over all classes
+KEPT = 8  # of them that go on after a quarter of the steps
+RATE = 0.2  # of Adam
+PRIOR = 1e-3  # weight of the latent's mean square beyond what a normal draw has
+SCALES = (1, 2, 4)  # pictures are compared at these reductions
+
+
+def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[Image | File]:
+    """Yield, for each picture, the nearest one that was found and its latent."""
+    labels = class_numbers(model, [options.label] if options.label else None)
+    candidates = labels or list(range(max(1, len(model.config.classes))))
+    for source in context.each(options.image, "project"):
+        with context.guard(source, options.image):
+            picture = context.read(source)
+            target = _target(picture, model.config.size).to(context.device)
+            # the runner's inference tensors know no gradients; copies made outside do
+            with torch.inference_mode(False), torch.enable_grad():
+                own = copy.deepcopy(model).requires_grad_(False)
+                generator = context.generator()  # anew: an item is what it is alone
+                latent, label = fit(own, target.clone(), candidates, options.steps, generator)
+            found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
+            made_from = {"image": name_of(source)}
+            yield Image(found, name=picture.name, made_from=made_from)
+            names = label[None] if model.config.classes else None
+            yield pack(model, latent[None], names, picture.name, "latent")
+
+
+def fit(
+    model: GAN, target: Tensor, classes: list[int], steps: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The latent (L,) and the class () whose picture comes nearest to ``target`` (3,S,S).
+
+    Gradient descent by Adam from several draws at once; the worse ones are given up on the way.
+    """
+    each = max(1, STARTS // len(classes))
+    device = target.device
+    latents = torch.randn(each * len(classes), model.config.latent, generator=generator).to(device)
+    labels = torch.tensor(classes, device=device).repeat_interleave(each)
+    for share, kept in ((0.25, KEPT), (0.75, 1)):
+        latents = latents.detach().clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=RATE)
+        best = torch.full((len(latents),), float("inf"), device=device)
+        held = latents.detach().clone()
+        count = max(1, round(share * steps))
+        for step in range(count + 1):  # the last only looks at what the one before it made
+            error = _error(model(latents, labels), target)
+            with torch.no_grad():
+                nearer = error < best
+                best = torch.where(nearer, error, best)
+                held = torch.where(nearer[:, None], latents, held)
+            if step == count:
+                break
+            beyond = (latents.square().mean(1) - 1).clamp(min=0)
+            (latents.grad,) = torch.autograd.grad((error + PRIOR * beyond).sum(), latents)
+            optimizer.step()
+        order = best.argsort()[:kept]
+        latents, labels = held[order], labels[order]
+    return latents[0].detach(), labels[0]
+
+
+def _error(pictures: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of pictures (N,3,S,S) at several scales, (N,)."""
+    difference = pictures - target
+    return torch.stack(
+        [F.avg_pool2d(difference, scale).square().mean((1, 2, 3)) for scale in SCALES]
+    ).sum(0)
+
+
+def _target(picture: Picture, size: int) -> Tensor:
+    """The picture's middle square (3,size,size) in 0..1, on white where it is transparent."""
+    pixels = picture.pixels.expand(3, -1, -1)
+    if picture.alpha is not None:
+        pixels = torch.lerp(torch.ones_like(pixels), pixels, picture.alpha)
+    side = min(pixels.shape[1:])
+    top, left = ((length - side) // 2 for length in pixels.shape[1:])
+    square = pixels[:, top : top + side, left : left + side]
+    if side == size:
+        return square
+    reduced = F.interpolate(square[None], (size, size), mode="bicubic", antialias=True)
+    return reduced[0].clamp(0, 1)

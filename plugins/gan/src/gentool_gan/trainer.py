@@ -1,0 +1,215 @@
+"""How a generator and a discriminator are trained against each other, from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from gentool import Trainer, TrainingError
+from gentool.artifacts import Grid
+from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
+from gentool_gan.augment import augment
+from gentool_gan.health import Health, spread
+from gentool_gan.losses import GAMES, r1
+from gentool_gan.metrics import Judge
+from gentool_gan.nets import DISCRIMINATORS, GAN, Config, dcgan_config
+from gentool_gan.options import TrainOptions
+
+PREVIEW = (8, 10)  # rows of latents, columns at most: one for each class
+CALIBRATION = 20  # batches that BatchNorm's statistics are taken from
+FIGURED = 2000  # pictures on each side that the figures of a validation are computed from
+
+
+class Recipe(NamedTuple):
+    """What a preset was published with; options may say otherwise."""
+
+    loss: str
+    generator_rate: float
+    discriminator_rate: float
+    betas: tuple[float, float]
+    discriminator_width: int
+    augment: str
+
+
+RECIPES = {
+    # rates of Heusel et al. 2017 and Zhang et al. 2018: one step of each network a batch
+    "residual": Recipe("hinge", 2e-4, 4e-4, (0.0, 0.9), 64, "translation,cutout"),
+    "dcgan": Recipe("bce", 2e-4, 2e-4, (0.5, 0.999), 64, ""),  # Radford et al. 2015, section 4
+}
+
+
+class GANTrainer(Trainer):
+    """One update of the discriminator and one of the generator a step."""
+
+    def __init__(self, options: TrainOptions, setup: Setup) -> None:
+        self.options, self.setup = options, setup
+        self.recipe = recipe = _recipe(options)
+        self.pictures = Pictures(setup.plan.data, prepare=Fit(options.size), split="all")
+        self.datasets = (self.pictures,)
+        self.model = GAN(_config(options, self.pictures))
+        self.generator = setup.place(self.model.generator)
+        self.discriminator = setup.place(
+            DISCRIMINATORS[options.net](self.model.config, recipe.discriminator_width)
+        )
+        self.game = GAMES[recipe.loss]
+        self.health = Health(setup, self.generator, self.discriminator)
+        self.judge: Judge | None = None
+        rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
+        nets = {"discriminator": self.discriminator, "generator": self.generator}
+        losses = {"discriminator": self.discriminator_loss, "generator": self.generator_loss}
+        self.updates = tuple(
+            Update(
+                {name: nets[name]},
+                torch.optim.Adam(nets[name].parameters(), rates[name], recipe.betas),
+                losses[name],
+                name=name,
+            )
+            for name in nets
+        )
+        self._make = setup.compile(self.generator)
+        self._judge = setup.compile(self.discriminator)
+
+    # --- one step -----------------------------------------------------------------------------
+
+    def discriminator_loss(self, moment: Moment, batch: Batch) -> tuple[Tensor, Any]:
+        """Tell real pictures from generated ones, of the same classes."""
+        o = self.options
+        lazy = o.r1 > 0 and moment.step % o.r1_every == 0
+        real = batch.pictures * 2 - 1
+        with torch.no_grad():
+            fake = self.make(batch)
+        seen = augment(real, self.recipe.augment).requires_grad_(lazy)
+        on_real, on_fake = self.logits(seen, augment(fake, self.recipe.augment), batch)
+        total = self.game.discriminator(on_real, on_fake)
+        terms = {
+            "real": (on_real > 0).float().mean(),
+            "fake": (on_fake < 0).float().mean(),
+            "spread": spread(fake) / spread(real),
+        }
+        self.health.watch(moment, terms)
+        if lazy:  # so many times as strong, so many times as rare (Karras et al. 2020)
+            terms["r1"] = r1(seen, on_real)
+            total = total + o.r1 * o.r1_every * terms["r1"]
+        return total, terms
+
+    def generator_loss(self, _: Moment, batch: Batch) -> tuple[Tensor, Any]:
+        """Be taken for real."""
+        fake = augment(self.make(batch), self.recipe.augment)
+        if self.recipe.loss == "relativistic":
+            real = augment(batch.pictures * 2 - 1, self.recipe.augment)
+            on_real, on_fake = self.logits(real, fake, batch)
+            return self.game.generator(on_real, on_fake), {}
+        with self.setup.autocast():
+            on_fake = self._judge(fake, batch.labels).float()
+        return self.game.generator(on_fake, on_fake), {}
+
+    def make(self, batch: Batch) -> Tensor:
+        """As many generated pictures, of the same classes, (N,3,S,S) in -1..1."""
+        latents = torch.randn(len(batch), self.model.config.latent, device=self.setup.device)
+        with self.setup.autocast():
+            pictures: Tensor = self._make(latents, batch.labels)
+        return pictures.float()
+
+    def logits(self, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The discriminator's, of each kind apart: its BatchNorm, if any, must not mix them."""
+        with self.setup.autocast():
+            if self.options.net == "dcgan":
+                return self._judge(real).float(), self._judge(fake).float()
+            both = torch.cat([real, fake]), torch.cat([batch.labels, batch.labels])
+            on_real, on_fake = self._judge(*both).float().chunk(2)
+        return on_real, on_fake
+
+    # --- the averaged generator ---------------------------------------------------------------
+
+    def calibrate(self) -> None:
+        """Take BatchNorm's statistics anew: the average of weights has others than they had."""
+        norms = [m for m in self.generator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        if not self.setup.plan.ema:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean of all batches
+            norm.train()
+        for number in range(CALIBRATION):
+            self.samples(max(64, self.setup.plan.batch_size), number)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
+    def samples(self, count: int, seed: int) -> Tensor:
+        """Pictures (N,3,S,S) in 0..1, of the classes in the proportions of the data."""
+        config = self.model.config
+        generator = torch.Generator().manual_seed(seed)
+        latents = torch.randn(count, config.latent, generator=generator)
+        drawn = torch.randint(len(self.pictures), (count,), generator=generator)
+        labels = self.pictures.labels[drawn].to(self.setup.device)
+        with self.setup.autocast():
+            pictures: Tensor = self.model(latents.to(self.setup.device), labels)
+        return pictures
+
+    def preview(self) -> list[Grid]:
+        """The same latents every time, a column for each class."""
+        rows, columns = PREVIEW
+        config = self.model.config
+        columns = min(columns, len(config.classes) or columns)
+        generator = torch.Generator().manual_seed(0)
+        latents = torch.randn(rows, config.latent, generator=generator).to(self.setup.device)
+        labels = torch.arange(columns, device=self.setup.device).repeat(rows)
+        if config.classes:
+            latents = latents.repeat_interleave(columns, 0)
+        else:
+            latents = torch.randn(rows * columns, config.latent, generator=generator)
+            latents = latents.to(self.setup.device)
+        with self.setup.autocast():
+            return [Grid([*self.model(latents, labels)], columns=columns)]
+
+    def validate(self) -> Mapping[str, float]:
+        """Distance, precision and recall in a random network's features; lower is better."""
+        if self.judge is None:
+            self.judge = Judge(self.setup.device)
+        count = min(FIGURED, len(self.pictures))
+        real = self.judge.embed(self.pictures.sample(count, self.setup))
+        fake = self.judge.embed(self.samples(count, seed=0))
+        figures = self.judge.compare(real, fake)
+        self.health.check_recall(figures["recall"])
+        return figures
+
+    def state(self) -> Mapping[str, Tensor]:
+        return self.health.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.health.load_state(state)
+
+
+def _recipe(options: TrainOptions) -> Recipe:
+    """The preset's, changed by what the options give."""
+    recipe = RECIPES[options.net]
+    given = {name: getattr(options, name) for name in recipe._fields if hasattr(options, name)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if isinstance(chosen.get("augment"), list):
+        words = [word for word in chosen["augment"] if word != "none"]
+        chosen["augment"] = ",".join(words)
+    return recipe._replace(**chosen)
+
+
+def _config(options: TrainOptions, pictures: Pictures) -> Config:
+    classes = tuple(pictures.classes)
+    if options.conditional and len(classes) < 2:
+        found = f"'{classes[0]}' alone" if classes else "pictures outside of folders"
+        raise TrainingError(
+            f"--data {pictures.where}: no labels to condition on: {found}; give a folder with one "
+            "folder for each class, or --no-conditional"
+        )
+    if options.net == "dcgan":
+        return dcgan_config(options.size)
+    conditional = len(classes) > 1 if options.conditional is None else options.conditional
+    return Config(
+        size=options.size,
+        latent=options.latent or Config.latent,
+        width=options.width or Config.width,
+        classes=classes if conditional else (),
+    )

@@ -1,0 +1,195 @@
+"""sample, interpolate and project on a tiny generator."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from skimage import data
+
+import gentool
+from gentool import GentoolError, UsageError, weights
+from gentool.cli.main import invoke
+from gentool_gan.latents import draw, slerp, walk
+from gentool_gan.nets import GAN, Config
+
+CLASSES = ("cat", "dog", "owl")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Weights of tiny generators, with classes and without."""
+    folder = tmp_path_factory.mktemp("gan")
+    torch.manual_seed(0)
+    for name, classes in (("classes", CLASSES), ("plain", ())):
+        model = GAN(Config(width=4, latent=16, classes=classes))
+        for _ in range(5):
+            model(torch.randn(32, 16), torch.randint(3, (32,)))
+        weights.save(folder / f"{name}.safetensors", model, "gan")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gan(files):
+    return gentool.load("gan", weights=files / "classes.safetensors", seed=5, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(files):
+    return gentool.load("gan", weights=files / "plain.safetensors", seed=5, device="cpu")
+
+
+def test_picture_k_is_the_same_whatever_else_is_drawn(gan):
+    model, context = gan.model, gan.context()
+    latents = [draw(model, context, k) for k in range(3)]
+    assert torch.equal(latents[2], draw(model, gan.context(), 2))
+    assert len({tuple(latent.tolist()) for latent in latents}) == 3
+    few, many = gan.sample(n=3), gan.sample(n=70)
+    for a, b in zip(few, many, strict=False):
+        assert a.name == b.name
+        assert (a.tensor - b.tensor).abs().max() < 1 / 255
+    other = gentool.load("gan", weights=gan.weights, seed=6, device="cpu").sample(n=1)
+    assert not torch.allclose(other.tensor, few[0].tensor, atol=1e-3)
+
+
+def test_labels_take_turns_and_are_drawn_where_none_is_given(gan):
+    names = [image.name for image in gan.sample(n=4, label=["owl", "cat"])]
+    assert names == ["owl-0000", "cat-0001", "owl-0002", "cat-0003"]
+    drawn = {image.name.partition("-")[0] for image in gan.sample(n=40)}
+    assert drawn == set(CLASSES)
+
+
+def test_truncation_brings_pictures_together(gan):
+    def spread(truncation):
+        images = gan.sample(n=12, label=["dog"], truncation=truncation)
+        return torch.stack([image.tensor for image in images]).std(0).mean()
+
+    assert spread(0) < 1e-6
+    assert spread(0.5) < spread(1.0)
+
+
+def test_a_grid_has_its_columns_and_size(gan):
+    sheet = gan.sample(n=5, grid=3, upscale=2)[0]
+    assert sheet.columns == 3
+    assert sheet.tensor.shape == (3, 2 * 64 + 2, 3 * 64 + 4)
+    assert gan.sample(n=2, grid=8)[0].columns == 2
+
+
+def test_interpolate_ends_where_it_began(gan, tmp_path):
+    film = gan.interpolate(n=3, steps=4, label=["cat", "owl"], upscale=1, fps=10)[0]
+    assert len(film.frames) == 12
+    gaps = [
+        (a - b).abs().mean()
+        for a, b in zip(film.frames, [*film.frames[1:], film.frames[0]], strict=True)
+    ]
+    assert max(gaps) < 4 * sum(gaps) / len(gaps)  # the last step, to the first, is no jump
+    first = gan.sample(n=1, label=["cat"])
+    assert torch.allclose(film.frames[0], first.tensor, atol=1e-4)
+    with Image.open(film.save(tmp_path / "walk.gif")) as animation:
+        assert animation.n_frames == 12
+
+
+def test_walks_keep_the_length_of_their_latents():
+    a, b = torch.randn(2, 400)
+    middle = slerp(a, b, 0.5)
+    assert middle.norm() == pytest.approx((a.norm() + b.norm()).item() / 2, rel=1e-3)
+    assert torch.dot(middle, a) / a.norm() == pytest.approx(
+        (torch.dot(middle, b) / b.norm()).item(), rel=1e-3
+    )
+    assert torch.allclose(slerp(a, b, 0.0), a, atol=1e-5)
+    assert torch.allclose(slerp(a, a, 0.3), a, atol=1e-5)
+    path = walk(torch.stack([a, b]), 5)
+    assert path.shape == (10, 400)
+    assert torch.allclose(path[5], b, atol=1e-5)
+
+
+def test_project_finds_a_picture_of_its_own(gan):
+    wanted = gan.sample(n=3, label=["owl"])[2].tensor
+    found, latent = gan.project(image=wanted, steps=40)
+    others = torch.stack([image.tensor for image in gan.sample(n=20)])
+    usual = (others - wanted).square().mean((1, 2, 3)).min()
+    assert (found.tensor - wanted).square().mean() < usual / 2
+    assert latent.part == "latent"
+
+
+def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path):
+    Image.fromarray(data.chelsea()).resize((60, 45)).save(tmp_path / "tabby.png")
+    line = ["run", "gan", "project", "--image", str(tmp_path / "tabby.png"), "--steps", "8"]
+    more = ["--weights", str(files / "classes.safetensors"), "--seed", "1", "--label", "dog"]
+    assert invoke([*line, *more, "-o", f"{tmp_path}/"]) == 0
+    latents = tmp_path / "tabby-gan-latent.safetensors"
+    (again,) = gan.sample(latents=[latents])
+    assert again.name == "dog-0000"
+    walk = gan.interpolate(latents=[latents, latents], steps=2, upscale=1)[0]
+    assert torch.allclose(walk.frames[3], again.tensor, atol=1e-5)
+    with Image.open(tmp_path / "tabby-gan.png") as found:
+        shown = torch.tensor(list(found.convert("RGB").tobytes())).view(32, 32, 3) / 255
+    assert (again.tensor.permute(1, 2, 0) - shown).abs().max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "1"])
+def test_any_kind_of_picture_can_be_projected(plain, tmp_path, mode):
+    image = Image.fromarray(data.camera()).resize((40, 50))
+    image = image.point(lambda v: v * 256) if mode == "I;16" else image
+    path = tmp_path / "odd.png"
+    (Image.new("I;16", (40, 50), 30_000) if mode == "I;16" else image.convert(mode)).save(path)
+    found, _ = plain.project(image=path, steps=2)
+    assert found.tensor.shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"n": 0}, "n: must be between 1 and 100000, got 0"),
+        ({"truncation": 1.5}, "truncation: must be between 0 and 1, got 1.5"),
+        ({"truncation": -1}, "truncation: must be between 0 and 1, got -1"),
+        ({"label": ["dgo"]}, r"no class 'dgo'; did you mean 'dog'\? \(they have cat, dog, owl\)"),
+        ({"label": []}, "label"),
+        ({"grid": 0}, "grid: must be between 1 and 1000"),
+    ],
+)
+def test_bad_values_are_one_line(gan, options, reason):
+    with pytest.raises(UsageError, match=reason):
+        gan.sample(**options)
+
+
+def test_labels_need_classes(plain):
+    with pytest.raises(UsageError, match="these weights know no classes"):
+        plain.sample(label=["dog"])
+    assert plain.sample(n=2)[1].name == "sample-0001"
+
+
+def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
+    def refused(tensors, reason, metadata=None):
+        save_file(tensors, tmp_path / "z.safetensors", metadata)
+        with pytest.raises(GentoolError, match=reason) as caught:
+            gan.sample(latents=[tmp_path / "z.safetensors"])
+        assert "\n" not in str(caught.value)
+
+    refused({"latents": torch.zeros(2, 100)}, "2 of 100 numbers each, but these weights take 16")
+    refused({"latents": torch.zeros(0, 16)}, "0 of 16")
+    refused({"z": torch.zeros(2, 16)}, "no latents in it")
+    refused({"latents": torch.full((1, 16), float("nan"))}, "not finite")
+    good = {"latents": torch.zeros(1, 16)}
+    refused(good, "not a list of names", {"classes": "{"})
+    refused(good, "no class 'fox'", {"classes": json.dumps(["fox"])})
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(GentoolError, match=r"--latents .*not a safetensors file"):
+        gan.sample(latents=[tmp_path / "text.safetensors"])
+    save_file(good, tmp_path / "one.safetensors")
+    with pytest.raises(GentoolError, match="two or more to walk between, got 1"):
+        gan.interpolate(latents=[tmp_path / "one.safetensors"])
+
+
+def test_from_the_command_line(files, tmp_path, capsys):
+    given = ["--weights", str(files / "classes.safetensors"), "--seed", "0"]
+    assert invoke(["run", "gan", "--n", "3", *given, "-o", f"{tmp_path}/many/"]) == 0
+    assert len(list((tmp_path / "many").iterdir())) == 3
+    capsys.readouterr()
+    assert invoke(["run", "gan", "--n", "3", *given, "-o", str(tmp_path / "one.png")]) == 2
+    assert "several results" in capsys.readouterr().err
+    assert invoke(["run", "gan", "--label", "dgo", *given]) == 2
+    assert "did you mean 'dog'" in capsys.readouterr().err
+    assert invoke(["info", str(files / "classes.safetensors")]) == 0
+    assert "cat, dog, owl" in capsys.readouterr().out

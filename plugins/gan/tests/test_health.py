@@ -1,0 +1,125 @@
+"""Warnings, and the figures they rest on."""
+
+import pytest
+import torch
+from torch import nn
+
+from gentool.compute import choose
+from gentool.training import Moment, Plan, Setup
+from gentool_gan.health import EVERY, PATIENCE, Health, spread
+from gentool_gan.metrics import Judge, duplicates, frechet, inside
+
+
+class Player:
+    """A training of which only figures are known."""
+
+    def __init__(self):
+        self.notes, self.nets = [], (nn.Linear(2, 2), nn.Linear(2, 2))
+        setup = Setup(Plan(), choose("cpu", "fp32"), note=self.notes.append)
+        self.health, self.step = Health(setup, *self.nets), 0
+        self.gradient(1.0)
+
+    def gradient(self, size):
+        for net in self.nets:
+            for parameter in net.parameters():
+                parameter.grad = torch.full_like(parameter, size)
+
+    def play(self, looks, real=0.7, fake=0.7, spread=0.9):
+        terms = {"real": real, "fake": fake, "spread": spread}
+        terms = {name: torch.tensor(value) for name, value in terms.items()}
+        for _ in range(looks * EVERY):
+            self.health.watch(Moment(self.step, 0.0), terms)
+            self.step += 1
+        return self.notes
+
+
+def test_a_healthy_training_is_told_nothing():
+    assert Player().play(3 * PATIENCE) == []
+
+
+def test_a_discriminator_that_has_won_is_told_once():
+    player = Player()
+    assert player.play(PATIENCE - 1, real=1.0, fake=0.999) == []
+    (note,) = player.play(2 * PATIENCE, real=1.0, fake=0.999)
+    assert "warning" in note
+    assert "tells 99.9% of all pictures right" in note
+
+
+def test_collapse_is_told_again_after_it_was_well():
+    player = Player()
+    (note,) = player.play(PATIENCE + 2, spread=0.1)
+    assert "mode collapse" in note
+    assert "only 10% of what real ones do" in note
+    player.play(10)
+    assert len(player.play(PATIENCE + 10, spread=0.1)) == 2
+
+
+def test_an_exploding_gradient_is_told_at_the_first_look():
+    player = Player()
+    player.play(3)
+    player.gradient(1000.0)
+    notes = player.play(1)
+    assert len(notes) == 2  # both networks
+    assert "the training diverges" in notes[0]
+
+
+def test_recall_that_falls_is_told():
+    player = Player()
+    for recall in (0.3, 0.4, 0.35):
+        player.health.check_recall(recall)
+    assert player.notes == []
+    player.health.check_recall(0.05)
+    assert "recall has fallen to 5.0% from 40.0%" in player.notes[0]
+
+
+def test_what_it_knows_survives_a_checkpoint():
+    one, other = Player(), Player()
+    one.play(2, real=0.9, spread=0.5)
+    one.health.check_recall(0.5)
+    other.health.load_state(one.health.state())
+    for name, value in one.health.state().items():
+        assert torch.equal(other.health.state()[name], value), name
+    other.health.check_recall(0.01)
+    assert len(other.notes) == 1
+
+
+def test_spread_sees_collapse_and_not_noise():
+    pictures = torch.rand(64, 3, 8, 8).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    same = pictures[:1].expand(64, -1, -1, -1) + 0.1 * torch.randn(64, 3, 32, 32)
+    assert spread(pictures) == pytest.approx(12**-0.5, rel=0.05)
+    assert spread(same) < 0.15 * spread(pictures)
+    assert spread(pictures[:1]) == 1
+
+
+def test_frechet_of_known_gaussians():
+    torch.manual_seed(0)
+    a = torch.randn(20_000, 3)
+    b = 2 * torch.randn(20_000, 3) + torch.tensor([1.0, 0, 0])
+    # |mean|^2 + sum (1 - 2)^2, in percent of a variance of 3
+    assert frechet(a, b) == pytest.approx(100 * (1 + 3) / 3, rel=0.05)
+    assert frechet(a, a) < 1e-6
+
+
+def test_precision_recall_and_duplicates_tell_collapse_from_noise():
+    torch.manual_seed(0)
+    real, good = torch.randn(400, 4), torch.randn(400, 4)
+    collapsed = real[:4].repeat(100, 1) + 1e-3 * torch.randn(400, 4)
+    far = good + 20
+    assert inside(real, good) > 0.7
+    assert inside(real, collapsed) > 0.9
+    assert inside(collapsed, real) < 0.1
+    assert inside(real, far) == 0
+    assert duplicates(real, good) < 0.05
+    assert duplicates(real, collapsed) > 0.9
+
+
+def test_the_judge_is_the_same_everywhere_and_sees_blur():
+    judge, again = Judge(torch.device("cpu")), Judge(torch.device("cpu"))
+    pictures = torch.rand(60, 3, 32, 32)
+    features = judge.embed(pictures)
+    assert torch.equal(features, again.embed(pictures))
+    blurred = nn.functional.avg_pool2d(pictures, 3, 1, 1)
+    figures = judge.compare(features, judge.embed(blurred))
+    assert set(figures) == {"distance", "precision", "recall", "duplicates"}
+    assert figures["distance"] > 3 * frechet(features[:30], features[30:]) > 0
+    assert figures["precision"] < 0.1

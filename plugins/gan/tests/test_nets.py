@@ -1,0 +1,136 @@
+"""Both presets: the layouts, and what makes a picture independent of its batch."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gentool import WeightsError
+from gentool_gan.nets import (
+    DISCRIMINATORS,
+    GAN,
+    Config,
+    DCGANDiscriminator,
+    ModulatedNorm,
+    ResidualDiscriminator,
+    UpConv,
+    dcgan_config,
+)
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def shapes(net, kind):
+    return [tuple(m.weight.shape) for m in net.modules() if isinstance(m, kind)]
+
+
+def test_dcgan_is_the_classic_layout():
+    generator = GAN(dcgan_config(32)).generator
+    assert shapes(generator, nn.ConvTranspose2d) == [
+        *((100, 256, 4, 4), (256, 128, 4, 4), (128, 64, 4, 4), (64, 3, 4, 4))
+    ]
+    assert [m.num_features for m in generator.modules() if isinstance(m, nn.BatchNorm2d)] == [
+        *(256, 128, 64)
+    ]
+    assert isinstance(generator.layers[-1], nn.Tanh)
+    discriminator = DCGANDiscriminator(dcgan_config(32), 64)
+    assert shapes(discriminator, nn.Conv2d) == [
+        *((64, 3, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (1, 256, 4, 4))
+    ]
+    slopes = [m.negative_slope for m in discriminator.modules() if isinstance(m, nn.LeakyReLU)]
+    assert slopes == [0.2] * 3
+
+
+@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("net", ["residual", "dcgan"])
+def test_pictures_and_logits_have_their_shapes(net, size):
+    config = dcgan_config(size) if net == "dcgan" else Config(size=size, width=4, classes=CLASSES)
+    model = GAN(config)
+    labels = torch.tensor([0, 2])
+    pictures = model(torch.randn(2, config.latent), labels)
+    assert pictures.shape == (2, 3, size, size)
+    assert 0 <= pictures.min() < pictures.max() <= 1
+    logits = DISCRIMINATORS[net](config, 4)(pictures * 2 - 1, labels)
+    assert logits.shape == (2,)
+
+
+def test_the_default_fits_its_budget_twice():
+    parameters = sum(p.numel() for p in GAN(Config(classes=CLASSES)).parameters())
+    assert 2 * 2 * parameters < 6 << 20
+
+
+def test_upconv_is_enlarging_and_convolving():
+    conv, x = UpConv(3, 5, 3, padding=1), torch.randn(2, 3, 6, 7)
+    enlarged = F.interpolate(x, scale_factor=2.0)
+    expected = F.conv2d(enlarged, conv.weight, conv.bias, padding=1)
+    assert torch.allclose(conv(x), expected, atol=1e-5)
+
+
+def test_a_picture_does_not_depend_on_its_batch():
+    model = GAN(Config(width=4, classes=CLASSES))
+    latents, labels = torch.randn(9, 128), torch.arange(9) % 3
+    model(latents, labels)  # gives BatchNorm statistics of its own
+    model.eval()
+    alone = model(latents[4:5], labels[4:5])
+    assert torch.allclose(model(latents, labels)[4:5], alone, atol=1e-5)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean.abs().max() > 0
+
+
+def test_folded_statistics_equal_batchnorm():
+    norm, x, code = ModulatedNorm(5, 7), 3 * torch.randn(4, 5, 6, 6) + 1, torch.randn(4, 7)
+    norm(x, code)
+    folded = norm.eval()(x, code)
+    scale, shift = norm.scale_shift(code)[:, :, None, None].chunk(2, 1)
+    assert torch.allclose(folded, norm.norm(x) * (1 + scale) + shift, atol=1e-5)
+
+
+def test_classes_change_the_picture_and_mix():
+    model = GAN(Config(width=4, classes=CLASSES)).eval()
+    latents = torch.randn(1, 128).expand(3, -1)
+    cat, dog, mixed = model(latents, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, 0.5, 0]]))
+    assert torch.allclose(cat, model(latents, torch.tensor([0, 1, 1]))[0], atol=1e-6)
+    assert not torch.allclose(cat, dog, atol=1e-3)
+    assert not torch.allclose(cat, mixed, atol=1e-3)
+    with pytest.raises(ValueError, match="give it labels"):
+        model(latents)
+
+
+def test_the_discriminator_judges_the_class_by_projection():
+    net = ResidualDiscriminator(Config(classes=CLASSES), 4).eval()
+    pictures = torch.rand(1, 3, 32, 32).expand(3, -1, -1, -1)
+    logits = net(pictures, torch.tensor([0, 1, 1]))
+    assert logits[0] != logits[1]
+    assert torch.isclose(logits[1], logits[2])
+    for _ in range(50):
+        net.train()(pictures, torch.tensor([0, 1, 2]))
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
+            largest = torch.linalg.matrix_norm(module.weight.detach().flatten(1), 2)
+            assert largest.item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"net": "stylegan"}, "net = 'stylegan', must be residual or dcgan"),
+        ({"size": 48}, "size = 48, must be 32 or 64"),
+        ({"width": 0}, "width = 0, must be 1 to 256"),
+        ({"latent": 10**9}, "latent = 1000000000"),
+        ({"classes": "dog"}, "classes must be names"),
+        ({"classes": [1]}, "classes must be names"),
+        ({"net": "dcgan", "classes": ["dog"]}, "dcgan has none"),
+        ({"depth": 3}, "unknown 'depth'"),
+    ],
+)
+def test_a_hostile_config_is_refused(config, reason):
+    with pytest.raises(WeightsError, match=reason):
+        GAN.from_config(config)
+
+
+def test_a_config_rebuilds_the_networks():
+    model = GAN(Config(size=64, width=4, latent=7, classes=CLASSES))
+    again = GAN.from_config(model.get_config())
+    assert again.config == model.config
+    again.load_state_dict(model.state_dict())

@@ -1,0 +1,184 @@
+"""GANTrainer on a user's folder: learns, warns, resumes, previews; real tiny data."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from gentool import TrainingError, weights
+from gentool.cli.main import invoke
+from gentool.compute import choose
+from gentool.progress import Progress
+from gentool.training import Moment, Plan, Setup
+from gentool.training.data.feed import feeds
+from gentool.training.stepper import Stepper
+from gentool_gan.nets import GAN
+from gentool_gan.options import TrainOptions
+from gentool_gan.trainer import GANTrainer
+
+TINY = {"width": 4, "discriminator_width": 4, "latent": 8}
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """Red discs and blue squares, of several sizes and modes, a folder for each."""
+    generator = torch.Generator().manual_seed(0)
+    for name, color in (("discs", "red"), ("squares", "blue")):
+        folder = tmp_path / "shapes" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            image = Image.new("RGB", (40 + i, 48), "white")
+            x, y = torch.randint(4, 16, (2,), generator=generator).tolist()
+            draw = ImageDraw.Draw(image)
+            (draw.ellipse if name == "discs" else draw.rectangle)((x, y, x + 22, y + 22), color)
+            image.convert("P" if i % 5 == 0 else "RGB").save(folder / f"{i}.png")
+    return tmp_path / "shapes"
+
+
+def build(folder, batch_size=8, **options):
+    setup = Setup(Plan(data=[str(folder)], batch_size=batch_size), choose("cpu", "fp32"))
+    torch.manual_seed(0)
+    return GANTrainer(TrainOptions(**options), setup)
+
+
+def play(trainer, steps):
+    stepper = Stepper(trainer.updates, trainer.setup)
+    (feed,) = feeds(trainer.datasets, trainer.setup, 0, Progress())
+    found = []
+    for step in range(steps):
+        torch.manual_seed(step)
+        found.append(stepper(Moment(step, step / steps), [[next(feed)]]))
+    return found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"r1": 1.0, "r1_every": 2, "augment": ["color", "translation", "cutout"]},
+        {"loss": "relativistic", "conditional": False},
+        {"size": 64, "loss": "bce", "augment": ["none"]},
+    ],
+)
+def test_both_networks_learn_with_every_loss(shapes, options):
+    trainer = build(shapes, **TINY, **options)
+    first = {n: p.clone() for n, p in trainer.discriminator.named_parameters()}
+    terms = play(trainer, 3)[-1]
+    assert terms["generator gradient"] > 0
+    assert all(value.isfinite() for value in terms.values())
+    for name, parameter in trainer.discriminator.named_parameters():
+        # what shifts all logits alike is no part of a relativistic loss
+        if options.get("loss") != "relativistic" or name != "head.bias":
+            assert not torch.equal(parameter, first[name]), name
+    for name, parameter in trainer.generator.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_dcgan_trains_by_its_published_recipe(shapes):
+    trainer = build(shapes, net="dcgan", discriminator_width=4)
+    for update in trainer.updates:
+        (group,) = update.optimizer.param_groups
+        assert (group["lr"], group["betas"]) == (2e-4, (0.5, 0.999))
+    assert trainer.recipe.loss == "bce"
+    assert trainer.recipe.augment == ""
+    assert trainer.model.config.classes == ()
+    assert play(trainer, 2)[-1]["discriminator loss"].isfinite()
+
+
+def test_options_overrule_the_recipe(shapes):
+    trainer = build(shapes, **TINY, generator_rate=1e-3, augment=["color", "cutout"])
+    assert trainer.updates[1].optimizer.param_groups[0]["lr"] == 1e-3
+    assert trainer.updates[0].optimizer.param_groups[0]["lr"] == 4e-4
+    assert trainer.recipe.augment == "color,cutout"
+    assert build(shapes, **TINY, augment=["none"]).recipe.augment == ""
+
+
+def test_it_learns_which_class_has_which_color(shapes):
+    trainer = build(
+        shapes, 16, **TINY, augment=["none"], generator_rate=4e-3, discriminator_rate=4e-3
+    )
+    play(trainer, 60)
+    model = trainer.model.eval()
+    latents = torch.randn(32, 8)
+    with torch.no_grad():
+        discs, squares = (model(latents, torch.full((32,), label)) for label in (0, 1))
+    redness = [(p[:, 0] - p[:, 2]).mean().item() for p in (discs, squares)]
+    assert redness[0] > redness[1] + 0.05
+
+
+def test_statistics_are_those_of_the_networks_that_are_saved(shapes):
+    trainer = build(shapes, **TINY)
+    play(trainer, 3)
+    net = trainer.generator.eval()
+    with torch.no_grad():
+        for parameter in net.parameters():  # as averaging does, more or less
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        trainer.calibrate()
+        folded = trainer.samples(64, 0)
+        assert not any(m.training for m in net.modules())
+        net.train()
+        assert (folded - trainer.samples(64, 0)).abs().mean() < 0.05
+
+
+def arguments(folder, run, *more):
+    words = ["train", "gan", "--data", folder, "--batch-size", 8, "--width", 4, "--latent", 8]
+    words += ["--discriminator-width", 4, "--log-every", 1, "-o", run, "--precision", "fp32"]
+    return [str(word) for word in (*words, *more)]
+
+
+def log(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def curve(run):
+    return [record.get("terms") for record in log(run)]
+
+
+def test_the_command_trains_resumes_previews_and_its_weights_run(shapes, tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    more = ("--steps", 4, "--preview-every", 4, "--checkpoint-every", 2, "--ema", 0.9)
+    assert invoke(arguments(shapes, whole, *more)) == 0, capsys.readouterr().err
+    shutil.copytree(whole, parts)  # as it was after two steps
+    (parts / "checkpoints/0000004.safetensors").unlink()
+    assert invoke(arguments(shapes, parts, *more, "--resume")) == 0, capsys.readouterr().err
+    assert curve(parts) == curve(whole)
+    a, b = (weights.read_tensors(run / "weights.safetensors") for run in (whole, parts))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    with Image.open(whole / "previews/0000004.png") as sheet:
+        assert sheet.width == 2 * 32 + 4  # a column for each class
+    figures = [record["validation"] for record in log(whole) if "validation" in record]
+    assert list(figures[-1]) == ["distance", "precision", "recall", "duplicates"]
+    line = ["run", "gan", "--weights", str(whole), "--label", "discs", "-o"]
+    assert invoke([*line, str(tmp_path / "disc.png")]) == 0, capsys.readouterr().err
+    assert weights.load(GAN, whole / "weights.safetensors").config.classes == ("discs", "squares")
+
+
+def test_a_folder_without_labels_trains_without_and_refuses_to_condition(shapes):
+    flat = build(shapes / "discs", **TINY)
+    assert flat.model.config.classes == ()
+    assert play(flat, 1)[0]["discriminator loss"].isfinite()
+    with torch.no_grad():
+        assert len(flat.preview()[0].tensors) == 80
+    with pytest.raises(TrainingError, match="no labels to condition on: pictures outside"):
+        build(shapes / "discs", **TINY, conditional=True)
+    shutil.rmtree(shapes / "squares")
+    with pytest.raises(TrainingError, match="'discs' alone"):
+        build(shapes, **TINY, conditional=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("--net dcgan --conditional", "--conditional: the dcgan preset has no classes"),
+        ("--net dcgan --latent 8", "--latent: the dcgan preset's is fixed"),
+        ("--size 48", "--size: must be 32 or 64"),
+        ("--augment colour", "did you mean 'color'"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(shapes, tmp_path, capsys, line, reason):
+    words = ["train", "gan", "--data", str(shapes), "-o", str(tmp_path / "run")]
+    assert invoke([*words, *line.split()]) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
