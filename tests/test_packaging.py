@@ -52,7 +52,10 @@ def test_wheels_bring_the_weights_of_their_card(wheels, name):
 
     with zipfile.ZipFile(wheels[name]) as wheel:
         for entry in plugins.card(name).weights:
-            assert wheel.getinfo(f"gentool_{name}/{entry.file}").file_size == entry.bytes
+            assert (
+                wheel.getinfo(f"gentool_{name.replace('-', '_')}/{entry.file}").file_size
+                == entry.bytes
+            )
 
 
 def test_plugins_require_a_range_of_core_that_this_core_meets():
