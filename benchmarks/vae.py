@@ -31,9 +31,9 @@ from gentool import weights
 from gentool.artifacts import Grid
 from gentool.compute import choose
 from gentool.context import Context
+from gentool.similarity import psnr
 from gentool.training import Fit, Pictures, Plan, Setup
 from gentool_vae.actions import new
-from gentool_vae.figures import psnr
 from gentool_vae.likelihood import BIN, bits_per_dimension, discretised_logistic, divergence
 from gentool_vae.nets import VAE
 from gentool_vae.options import SampleOptions

@@ -10,7 +10,7 @@ from skimage import data
 
 import gentool
 from gentool.cli.main import invoke
-from gentool_cnn_ae.figures import psnr
+from gentool.similarity import psnr
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_there_and_back(photo, tmp_path, capsys):
     assert run("compress", "--input", photo, "-o", tmp_path / "a.gta", "--quality", 6) == 0
     assert "bits a pixel" in capsys.readouterr().err
     assert run("decompress", "--input", tmp_path / "a.gta", "-o", tmp_path / "b.png") == 0
-    assert psnr(pixels(tmp_path / "b.png"), pixels(photo)) > 25
+    assert psnr(pixels(tmp_path / "b.png")[None], pixels(photo)[None]) > 25
     assert (tmp_path / "a.gta").stat().st_size < photo.stat().st_size / 4
 
 
@@ -56,7 +56,7 @@ def test_the_default_action_names_its_results(photo, tmp_path, monkeypatch):
 def test_reconstruct_tells_size_and_distance(photo, tmp_path, method):
     assert run("reconstruct", "--input", photo, "-o", tmp_path / "back.png") == 0
     figures = json.loads((tmp_path / "back-figures.json").read_text())
-    wanted = psnr(pixels(tmp_path / "back.png"), pixels(photo))
+    wanted = psnr(pixels(tmp_path / "back.png")[None], pixels(photo)[None]).item()
     assert figures["psnr"] == pytest.approx(wanted, abs=1e-4)
     assert 0.5 < figures["ssim"] < 1
     (file,) = method.run("compress", input=[photo])
@@ -71,7 +71,7 @@ def test_denoise_is_nearer_than_the_noisy_picture(photo, method, told):
     noisy = (clean + 50 / 255 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
     more = {"sigma": 50.0} if told else {}
     cleaned = method.denoise(input=[noisy], **more).tensor
-    assert psnr(cleaned, clean) > psnr(noisy, clean) + 4
+    assert psnr(cleaned[None], clean[None]) > psnr(noisy[None], clean[None]) + 4
 
 
 def test_transparency_grey_and_16_bits(tmp_path, capsys):

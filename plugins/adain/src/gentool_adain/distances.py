@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import WeightsError
 from gentool.images import resize
+from gentool.similarity import ssim
 from gentool_perceptual.features import Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 class Distances:
@@ -56,24 +55,6 @@ class Distances:
             **ContentLoss(self.content_layers)(o, c),
             **StatisticsLoss(STYLE_LAYERS)(o, s),
             **GramLoss(STYLE_LAYERS)(o, s),
-            "ssim": ssim(output, content),
+            "ssim": ssim(output[None], content[None]),
         }
         return {name: float(value) for name, value in found.items()}
-
-
-def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity of the luma of two pictures (3,H,W) in 0..1, at least 11 x 11.
-
-    Mean over positions of an 11 x 11 Gaussian window of deviation 1.5 (Wang et al. 2004, eq. 13).
-    """
-    positions = torch.arange(-5.0, 6.0)
-    window = torch.exp(-(positions**2) / (2 * 1.5**2))
-    window = (window / window.sum())[:, None] * (window / window.sum())
-    x, y = (torch.einsum("c,chw->hw", torch.tensor(LUMA), p) for p in (a, b))
-    planes = torch.stack([x, y, x * x, y * y, x * y])[:, None]
-    mx, my, xx, yy, xy = F.conv2d(planes, window[None, None]).unbind()
-    covariance = xy - mx * my
-    variances = xx - mx * mx + yy - my * my
-    similar = (2 * mx * my + 0.01**2) * (2 * covariance + 0.03**2)
-    most: Tensor = (mx * mx + my * my + 0.01**2) * (variances + 0.03**2)
-    return (similar / most).mean()

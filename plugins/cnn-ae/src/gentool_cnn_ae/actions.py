@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from gentool import Context, GentoolError
 from gentool.artifacts import Figures, File, Image
 from gentool.images import name_of
+from gentool.similarity import psnr, ssim
 from gentool_cnn_ae.codec import Codec
-from gentool_cnn_ae.figures import noise_of, psnr, ssim
 from gentool_cnn_ae.nets import CnnAe
+from gentool_cnn_ae.noise import noise_of
 from gentool_cnn_ae.options import (
     CompressOptions,
     DecompressOptions,
@@ -62,8 +63,8 @@ def reconstruct(
             values = {
                 "bytes": len(data),
                 "bits_per_pixel": _rate(data, picture),
-                "psnr": psnr(shown, pixels),
-                "ssim": ssim(shown, pixels),
+                "psnr": psnr(shown[None], pixels[None]).item(),
+                "ssim": ssim(shown[None], pixels[None]).item(),
             }
             context.progress.note(
                 f"{name_of(source)}: {_size(data, picture)}, "

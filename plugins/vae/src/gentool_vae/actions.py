@@ -10,8 +10,8 @@ from torch import Tensor
 from gentool import Context
 from gentool.artifacts import Animation, Figures, File, Grid, Image
 from gentool.images import name_of
+from gentool.similarity import psnr, ssim
 from gentool_vae import latents
-from gentool_vae.figures import psnr, ssim
 from gentool_vae.likelihood import bits_per_dimension, discretised_logistic, divergence
 from gentool_vae.nets import VAE, Posterior
 from gentool_vae.options import (
@@ -69,7 +69,7 @@ def reconstruct(
 def _compare(
     model: VAE, row: Sequence[Tensor], posterior: Posterior, context: Context
 ) -> dict[str, float]:
-    picture, mean, sharp = (p[None] for p in row)
+    picture, mean, sharp = (p[None].mul(255).round() / 255 for p in row)  # as they are written
     generator = context.generator()
     noise = torch.randn(posterior.mean.shape, generator=generator)
     drawn = posterior.mean + noise * (posterior.log_variance / 2).exp()

@@ -1,0 +1,23 @@
+"""The noise of a picture."""
+
+import pytest
+import torch
+from skimage import data
+
+from gentool_cnn_ae.noise import noise_of
+
+
+@pytest.fixture
+def coffee():
+    return torch.from_numpy(data.coffee()[::3, ::3].copy()).permute(2, 0, 1).float() / 255
+
+
+@pytest.mark.parametrize("sigma", [10, 25, 50])
+def test_noise_is_estimated(coffee, sigma):
+    noisy = coffee * 0.5 + 0.25
+    noisy = noisy + sigma / 255 * torch.randn(coffee.shape, generator=torch.Generator())
+    assert 255 * noise_of(noisy) == pytest.approx(sigma, rel=0.2)
+
+
+def test_one_pixel_has_no_noise():
+    assert noise_of(torch.rand(3, 1, 1)) == 0
