@@ -63,23 +63,20 @@ def by_pillow(pixels, kind, options, qualities):
 
 
 def by_us(method, pixels):
-    points = []
+    points, codec = [], codec_of(method)
     for quality in range(1, 9):
         picture = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
         (file,) = method.run("compress", input=[picture], quality=quality)
-        codec = codecs(method)
         decoded = codec.decompress(file.data)
         shown = np.array(artifact(decoded).convert("RGB"))
         points.append((8 * len(file.data) / pixels[..., 0].size, psnr(shown, pixels)))
     return points
 
 
-def codecs(method):
+def codec_of(method):
     from gentool_cnn_ae.codec import Codec
 
-    if not hasattr(codecs, "one"):
-        codecs.one = Codec(method.model, method.context())
-    return codecs.one
+    return Codec(method.model, method.context())
 
 
 def artifact(decoded):
@@ -128,27 +125,49 @@ def pchip(x, y, at):
     )
 
 
-def rate(pack, count, weights, table):
+def curves(pack, count, sets, table=None):
+    """Bits a pixel and PSNR of every quality for each picture, by codec.
+
+    Args:
+        pack: folder or archive of lossless pictures.
+        count: how many of them, or None for all.
+        sets: weights of ours, None for the packaged ones, by the name that they get.
+        table: file that keeps the points of the other codecs.
+    """
     found = [(n, t.permute(1, 2, 0).contiguous().numpy()) for n, t in pictures(pack, count)]
-    names, curves = [name for name, _ in found], {}
+    names, points = [name for name, _ in found], {}
     if table and table.exists():
         kept = json.loads(table.read_text(encoding="utf-8"))
-        curves = kept["curves"] if kept["pictures"] == names else {}
+        points = kept["curves"] if kept["pictures"] == names else {}
     for codec, settings in PILLOW.items():
-        if codec not in curves:
-            curves[codec] = [by_pillow(pixels, *settings) for _, pixels in found]
+        if codec not in points:
+            points[codec] = [by_pillow(pixels, *settings) for _, pixels in found]
     if table:
-        table.write_text(json.dumps({"pictures": names, "curves": curves}), encoding="utf-8")
-    method = gentool.load("cnn-ae", seed=0, weights=weights)
-    curves = curves | {"cnn-ae": [by_us(method, pixels) for _, pixels in found]}
-    print(f"{len(names)} pictures; mean bits a pixel and mean PSNR of each quality, then BD-rate")
-    for codec, points in curves.items():
-        mean = np.mean(points, 0)
-        print(f"{codec:10s} " + "  ".join(f"{r:.3f} {d:.2f}" for r, d in mean))
+        table.write_text(json.dumps({"pictures": names, "curves": points}), encoding="utf-8")
+    for name, weights in sets.items():
+        method = gentool.load("cnn-ae", seed=0, weights=weights)
+        points[name] = [by_us(method, pixels) for _, pixels in found]
+    return points
+
+
+def savings(points, codec, against):
+    """BD-rate of each picture, percent; those left out whose curves hardly overlap."""
+    pairs = zip(points[against], points[codec], strict=True)
+    rates = [bd_rate(anchor, own, RANGE) for anchor, own in pairs]
+    return [r for r in rates if r is not None]
+
+
+def rate(pack, count, weights, table):
+    points = curves(pack, count, {"cnn-ae": weights}, table)
+    print(
+        f"{len(points['cnn-ae'])} pictures; mean bits a pixel and mean PSNR of each quality, then "
+        "BD-rate"
+    )
+    for codec, own in points.items():
+        print(f"{codec:10s} " + "  ".join(f"{r:.3f} {d:.2f}" for r, d in np.mean(own, 0)))
     for against in ("JPEG 4:2:0", "JPEG 4:4:4", "WebP"):
-        for codec, points in curves.items():
-            rates = [bd_rate(a, p, RANGE) for a, p in zip(curves[against], points, strict=True)]
-            known = [r for r in rates if r is not None]
+        for codec in points:
+            known = savings(points, codec, against)
             if codec != against and known:
                 better = sum(r < 0 for r in known)
                 print(
@@ -191,7 +210,7 @@ def big(path):
 def timing(path):
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     method = gentool.load("cnn-ae", seed=0, threads=2)
-    codec, picture, taken = codecs(method), big(path), []
+    codec, picture, taken = codec_of(method), big(path), []
     with torch.inference_mode():
         for _ in range(4):
             begun, cpu = time.perf_counter(), time.process_time()
@@ -213,7 +232,7 @@ def timing(path):
 
 def exact(path):
     method = gentool.load("cnn-ae", seed=0)
-    codec, picture = codecs(method), big(path)
+    codec, picture = codec_of(method), big(path)
     results = {}
     with torch.inference_mode():
         data = codec.compress(picture, 4)

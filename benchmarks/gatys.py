@@ -135,32 +135,17 @@ def gatys(judge, targets, words, content, style, size, most, folder):
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--teacher", nargs="+", required=True)
-    parser.add_argument("--content", default=str(ROOT / "examples/landscape.jpg"))
-    parser.add_argument("--style", default=str(ROOT / "examples/mosaic.jpg"))
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--timed", type=int, default=6)
-    parser.add_argument("--features", nargs="+")
-    parser.add_argument("--most", type=int, default=150)
-    parser.add_argument(
-        "--known-loss", type=float, nargs="+", help="of the baseline, from a run before"
-    )
-    parser.add_argument("-o", "--output", type=Path, default=ROOT / "out")
-    a = parser.parse_args()
-    a.output.mkdir(exist_ok=True)
+def compare(a):
+    """The whole measurement; shares of the baseline's time by target, None where not reached."""
+    a.output.mkdir(exist_ok=True, parents=True)
     compute = gentool.load("gatys", precision="fp32").compute
     content, style = (resize(read(p).pixels, a.size)[None] for p in (a.content, a.style))
     judge = objective(Features.load(a.teacher, LAYERS), content, style, compute)
     if a.known_loss:
         end, least = a.known_loss[0], a.known_loss[-1]
-    else:
-        end, least = baseline(judge, content, a.evaluations, a.output)
-    if a.known_loss:
         print(f"baseline: L = {end:.5f}, {least:.5f} at its best, as given")
     else:
+        end, least = baseline(judge, content, a.evaluations, a.output)
         print(f"baseline: L = {end:.5f} after {a.evaluations} evaluations, {least:.5f} at its best")
     full = objective(FullWidth(), content, style, compute)
     each = seconds_each(lambda: full(content), a.timed)
@@ -183,7 +168,25 @@ def main():
             )
         else:
             print(f"gatys: L = {target:.5f} (baseline's {name}) not reached")
+    return {name: found[name][0] / whole if name in found else None for name in targets}
+
+
+def parser():
+    described = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    described.add_argument("--teacher", nargs="+", required=True)
+    described.add_argument("--content", default=str(ROOT / "examples/landscape.jpg"))
+    described.add_argument("--style", default=str(ROOT / "examples/mosaic.jpg"))
+    described.add_argument("--size", type=int, default=512)
+    described.add_argument("--evaluations", type=int, default=300)
+    described.add_argument("--timed", type=int, default=6)
+    described.add_argument("--features", nargs="+")
+    described.add_argument("--most", type=int, default=150)
+    described.add_argument(
+        "--known-loss", type=float, nargs="+", help="of the baseline, from a run before"
+    )
+    described.add_argument("-o", "--output", type=Path, default=ROOT / "out")
+    return described
 
 
 if __name__ == "__main__":
-    main()
+    compare(parser().parse_args())

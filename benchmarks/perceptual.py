@@ -26,17 +26,23 @@ def relative(found, wanted):
     return ((found - wanted).flatten(1).square().sum(1) / wanted.flatten(1).square().sum(1)).mean()
 
 
-def distance(net, teacher, pictures):
+def errors(net, teacher, pictures):
+    """By layer, the relative squared error of features and of Gram matrices."""
     sums = {name: [0.0, 0.0] for name in LAYERS}
-    for part in pictures.split(10):
-        found, wanted = net(part), teacher(part)
-        for name in LAYERS:
-            share = len(part) / len(pictures)
-            sums[name][0] += share * relative(found[name], wanted[name]).item()
-            sums[name][1] += share * relative(gram(found[name]), gram(wanted[name])).item()
-    print("layer      features   Gram")
-    for name, (features, grams) in sums.items():
-        print(f"{name}    {features:.4f}     {grams:.4f}")
+    with torch.no_grad():
+        for part in pictures.split(10):
+            found, wanted = net(part), teacher(part)
+            for name in LAYERS:
+                share = len(part) / len(pictures)
+                sums[name][0] += share * relative(found[name], wanted[name]).item()
+                sums[name][1] += share * relative(gram(found[name]), gram(wanted[name])).item()
+    return sums
+
+
+def held_out(data, count):
+    """Crops (N,3,128,128) of pictures that were never trained on."""
+    pictures = Pictures(data, ScaleCrop(128, LONG_SIDES), split="held-out", flip=False)
+    return pictures.sample(count, Setup(Plan(), choose("cpu", "fp32")))
 
 
 def seconds(net):
@@ -58,10 +64,10 @@ def main():
     a = parser.parse_args()
     torch.set_num_threads(1)
     net = Features.load(layers=LAYERS)
-    pictures = Pictures(a.data, ScaleCrop(128, LONG_SIDES), split="held-out", flip=False)
-    with torch.no_grad():
-        sample = pictures.sample(a.pictures, Setup(Plan(), choose("cpu", "fp32")))
-        distance(net, Features.load(a.teacher, LAYERS), sample)
+    print("layer      features   Gram")
+    found = errors(net, Features.load(a.teacher, LAYERS), held_out(a.data, a.pictures))
+    for name, (features, grams) in found.items():
+        print(f"{name}    {features:.4f}     {grams:.4f}")
     mine, full = seconds(net), seconds(FullWidth())
     print(f"forward and backward: {mine:.2f} s, VGG-19 {full:.2f} s, ratio {mine / full:.3f}")
 

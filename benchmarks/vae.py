@@ -4,8 +4,8 @@
     python benchmarks/vae.py --weights runs/vae --plain runs/plain --test cifar10.tar.xz:test/
         --train cifar10.tar.xz:train/ [--judge feature_distance.py] [-n 10000] [-o out/vae]
 
-judge     any script that takes REAL GENERATED... (.npy of uint8 N,H,W,3), --limit N and --floor;
-          it is run once on the samples of both, so that both distances come from one run
+judge     see benchmarks/judge.py; run once on the samples of both, so that both distances come
+          from one run
 PSNR      mean over the test pictures, decoded from the mean of the posterior
 bits/dim  the evidence lower bound with one draw a picture. The VAE's likelihood is its logistic
           with a scale for each value; the plain one's a Gaussian with the deviation that is best on
@@ -19,12 +19,11 @@ above it.
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from judge import judge
 from plain_vae import PlainVAE
 
 from gentool import weights
@@ -101,6 +100,36 @@ def among_themselves(pictures):
 
 
 @torch.no_grad()
+def measure(net, count, test, train, context):
+    """Samples (count,3,S,S) of a network and its figures."""
+    run = plain if isinstance(net, PlainVAE) else ours
+    samples, again, nats = run(net, count, test, context)
+    distance = nearest(samples[:COMPARED], train)[0].mean()
+    twins = among_themselves(samples[:COMPARED]) < among_themselves(test[:COMPARED]).min()
+    figures = {
+        "latents": net.encode(test[:1]).mean.shape[1],
+        "parameters": sum(p.numel() for n in net.networks.values() for p in n.parameters()),
+        "PSNR": psnr(again, test).mean(),
+        "bits/dim": bits_per_dimension(nats, test).mean(),
+        "copies": distance / nearest(test[:COMPARED], train)[0].mean(),
+        "near-duplicates": twins.float().mean(),
+    }
+    return samples, {key: float(value) for key, value in figures.items()}
+
+
+def keep(samples, train, path):
+    """Samples as PATH.npy for a judge, as PATH.png, and those nearest to a training picture."""
+    distance, number = nearest(samples[:COMPARED], train)
+    order = distance.argsort()[:16]
+    near = Grid([*samples[order], *train[number[order]]], columns=16)
+    near.save(path.with_name(f"{path.name}-nearest.png"))
+    Grid([*samples[:64]], columns=8).save(path.with_suffix(".png"))
+    rows = samples.mul(255).round().byte().permute(0, 2, 3, 1)
+    np.save(path.with_suffix(".npy"), rows.contiguous().numpy())
+    return path.with_suffix(".npy")
+
+
+@torch.no_grad()
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -123,36 +152,17 @@ def main():
     size = model.config.size
     test = load_pictures(a.test, size, a.n, setup)
     train = load_pictures(a.train, size, 10**9, setup)
-    runs = {"vae": (ours, model)}
+    runs = {"vae": model}
     if a.plain:
-        runs = {"plain": (plain, weights.load(PlainVAE, file_of(a.plain)))} | runs
-    files = []
-    among_test = among_themselves(test[:COMPARED])
-    to_train = nearest(test[:COMPARED], train)[0]
-    for name, (measure, net) in runs.items():
-        samples, again, nats = measure(net, a.n, test, context)
-        files.append(a.output / f"{name}.npy")
-        rows = samples.mul(255).round().byte().permute(0, 2, 3, 1)
-        np.save(files[-1], rows.contiguous().numpy())
-        distance, number = nearest(samples[:COMPARED], train)
-        alike = (among_themselves(samples[:COMPARED]) < among_test.min()).float().mean()
-        figures = {
-            "latents": net.encode(test[:1]).mean.shape[1],
-            "parameters": sum(p.numel() for n in net.networks.values() for p in n.parameters()),
-            "PSNR": psnr(again, test).mean(),
-            "bits/dim": bits_per_dimension(nats, test).mean(),
-            "copies": distance.mean() / to_train.mean(),
-            "near-duplicates": alike,
-        }
-        print(f"{name:6}", *(f"{key} {float(value):.4g}" for key, value in figures.items()))
-        order = distance.argsort()[:16]
-        Grid([*samples[order], *train[number[order]]], columns=16).save(
-            a.output / f"{name}-nearest.png"
-        )
-        Grid([*samples[:64]], columns=8).save(a.output / f"{name}.png")
+        runs = {"plain": weights.load(PlainVAE, file_of(a.plain))} | runs
+    files = {}
+    for name, net in runs.items():
+        samples, figures = measure(net, a.n, test, train, context)
+        files[name] = keep(samples, train, a.output / name)
+        print(f"{name:6}", *(f"{key} {value:.4g}" for key, value in figures.items()))
     if a.judge:
-        command = [a.judge, a.train, *files, "--limit", a.n, "--floor"]
-        subprocess.run([sys.executable, *map(str, command)], check=True)
+        for name, figures in judge(a.judge, a.train, files, a.n).items():
+            print(f"{name:6}", *(f"{key} {value:.4g}" for key, value in figures.items()))
 
 
 def file_of(path):

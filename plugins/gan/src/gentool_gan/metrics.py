@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gentool.feature_sets import coverage, duplicates, frechet
+
 WIDTHS = (64, 96, 128)
-NEIGHBOURS = 5
 BATCH = 250
 
 
@@ -55,36 +56,8 @@ class Judge:
             al. 2019); ``duplicates``: share of the generated pictures that have a twin among them.
         """
         return {
-            "distance": frechet(real, fake),
-            "precision": inside(real, fake),
-            "recall": inside(fake, real),
-            "duplicates": duplicates(real, fake),
+            "distance": frechet(fake, real),
+            "precision": coverage(fake, real),
+            "recall": coverage(real, fake),
+            "duplicates": duplicates(fake, real),
         }
-
-
-def frechet(a: Tensor, b: Tensor) -> float:
-    """Squared Fréchet distance of Gaussians fitted to (N,D) and (M,D), percent of a's variance."""
-    a, b = a.double().cpu(), b.double().cpu()
-    first, second = torch.cov(a.T), torch.cov(b.T)
-    values, vectors = torch.linalg.eigh(first)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
-    apart = (a.mean(0) - b.mean(0)).square().sum()
-    total = first.trace()
-    return float((apart + total + second.trace() - 2 * cross) / total * 100)
-
-
-def inside(reference: Tensor, points: Tensor) -> float:
-    """Share of the points within the 5th-neighbour radius of one of the reference."""
-    count = min(NEIGHBOURS + 1, len(reference))
-    radius = torch.cdist(reference, reference).topk(count, largest=False).values[:, -1]
-    return float((torch.cdist(points, reference) <= radius).any(1).float().mean())
-
-
-def duplicates(real: Tensor, fake: Tensor) -> float:
-    """Share of ``fake`` that lie nearer to another than 99 % of ``real`` do to their nearest."""
-
-    def nearest(x: Tensor) -> Tensor:
-        return torch.cdist(x, x).fill_diagonal_(float("inf")).min(1).values
-
-    return float((nearest(fake) < nearest(real).quantile(0.01)).float().mean())

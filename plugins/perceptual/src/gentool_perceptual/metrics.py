@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import UsageError
+from gentool.feature_sets import NEIGHBOURS, coverage, frechet
 from gentool_perceptual.compact import LAYERS
 from gentool_perceptual.features import Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
 SET_SIZE = 64  # pixels: the side that pictures of a set are brought to
-NEIGHBOURS = 5
 
 
 class _Metric:
@@ -93,42 +93,9 @@ class PrecisionRecall(_SetMetric):
     """Share of each set that lies within the other's manifold (Kynkaanniemi et al. 2019)."""
 
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        if min(len(prediction), len(target)) <= NEIGHBOURS:
+            raise UsageError(
+                f"precision and recall need more than {NEIGHBOURS} pictures on each side"
+            )
         p, t = self.embed(prediction), self.embed(target)
-        return {"precision": _inside(p, t), "recall": _inside(t, p)}
-
-
-def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of Gaussians fitted to rows of ``a`` and ``b`` (N,D), in percent of the
-    total variance of ``b`` (Heusel et al. 2017, eq. 6).
-
-    Raises:
-        UsageError: a set has fewer than two rows.
-    """
-    if min(len(a), len(b)) < 2:
-        raise UsageError("a Frechet distance needs at least two pictures on each side")
-    mean_a, mean_b = a.mean(0), b.mean(0)
-    x, y = ((m - m.mean(0)) / (len(m) - 1) ** 0.5 for m in (a, b))
-    # trace sqrt(Ca Cb) is the sum of singular values of X Y^T: no matrix root, and no larger than
-    # the smaller of sets and dimensions ask for
-    trace = torch.linalg.svdvals(x @ y.T if max(len(x), len(y)) <= x.shape[1] else _reduce(x, y))
-    total = y.square().sum()
-    distance = (mean_a - mean_b).square().sum() + x.square().sum() + total - 2 * trace.sum()
-    share: float = (distance / total.clamp_min(1e-12)).item()
-    return 100 * max(0.0, share)
-
-
-def _reduce(x: Tensor, y: Tensor) -> Tensor:
-    """A (D,D) matrix with the singular values of X Y^T for long X and Y (N,D)."""
-    _, rx = torch.linalg.qr(x)
-    _, ry = torch.linalg.qr(y)
-    product: Tensor = rx @ ry.T
-    return product
-
-
-def _inside(points: Tensor, manifold: Tensor) -> float:
-    """Share of ``points`` nearer to one of ``manifold`` than its k-th neighbour is."""
-    if len(manifold) <= NEIGHBOURS:
-        raise UsageError(f"precision and recall need more than {NEIGHBOURS} pictures on each side")
-    radii = torch.cdist(manifold, manifold).kthvalue(NEIGHBOURS + 1).values  # itself is the first
-    share: float = (torch.cdist(points, manifold) <= radii).any(1).double().mean().item()
-    return share
+        return {"precision": coverage(p, t), "recall": coverage(t, p)}

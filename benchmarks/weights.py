@@ -1,0 +1,304 @@
+"""Every packaged network on its bars, beside others and the baselines: one table, one page.
+
+    python benchmarks/weights.py [--only NAME ...] [--also NAME LABEL=PATH ...]... [-o out/weights]
+        --pairs DIR [--peer DIR] --teacher FILE...      adain, perceptual, gatys
+        --photos PACK...                                perceptual
+        --cifar ARCHIVE --judge SCRIPT [--classifier RUN] [-n 10000] [--seeds 3]    gan, vae
+        --lossless PACK [--pictures N]                  cnn-ae
+        [--table docs/weights.md]
+
+--also gives further weights to measure: a new run before it is packaged, the weights before, a
+baseline (`gan dcgan=runs/dcgan`, `vae plain=runs/plain`). What was measured is kept in
+OUTPUT/figures.json, so that one network can be measured again; OUTPUT/index.html shows pictures.
+
+adain       content and style distance to pairs (DIR/content, DIR/style by name), exact and
+            distilled teacher; --peer holds another method's pictures for the same pairs
+perceptual  relative error of features and Gram matrices against the teachers, held-out pictures
+gan, vae    Frechet distance, precision and recall by the judge (benchmarks/judge.py), mean of
+            seeds; the second judge is benchmarks/classifier.py: Frechet distance in its features,
+            and the share of samples taken for their class where there are classes
+vae         PSNR of reconstructions and bound in bits a value, test pictures (benchmarks/vae.py)
+cnn-ae      bits against JPEG, WebP and AVIF for the same PSNR (benchmarks/cnn_ae.py)
+gatys       time to the standard recipe's loss (benchmarks/gatys.py), with the teachers and with the
+            packaged features
+"""
+
+import argparse
+import html
+import json
+import statistics
+from pathlib import Path
+
+import torch
+from measure import ROOT
+
+BARS = {
+    "adain": "content at most 0.60 (median 0.47), style at most 0.018, over the 24 pairs",
+    "perceptual": "no bar of its own: what gatys and the trainings see",
+    "gan": "distance over the floor at most half of dcgan's at equal counts, recall no lower",
+    "vae": "distance at most 0.6 of plain's; PSNR 24 dB at 128 latents; bits at most plain's",
+    "cnn-ae": "25 % fewer bits than JPEG 4:2:0 for the same PSNR",
+    "gatys": "a tenth of the standard recipe's time to its loss",
+}
+
+
+def adain(a, sets):
+    import gentool
+    from gentool.images import read
+    from gentool_adain.distances import Distances
+    from gentool_adain.evaluate import evaluate, pair, summarise
+
+    pairs, tables = sorted(pair(a.pairs)), {}
+    for label, path in sets.items():
+        method = gentool.load("adain", weights=path, seed=0)
+        tables[label] = evaluate(method, pairs, a.teacher, a.output / "adain" / label)
+    if a.peer:
+        distances = Distances(a.teacher)
+        shown = {name: next(a.peer.glob(f"{name}.*")) for name, *_ in pairs}
+        tables["peer"] = {
+            name: distances(*(read(p).pixels for p in (shown[name], content, style)))
+            for name, content, style in pairs
+        }
+    rows = {}
+    for label, table in tables.items():
+        found = summarise(table)
+        rows[label] = found["mean"] | {"median content": found["median"]["content"]}
+        if "peer" in tables and label != "peer":
+            for figure in ("style", "content"):
+                wins = sum(table[n][figure] < tables["peer"][n][figure] for n in table)
+                rows[label][f"nearer than peer in {figure}"] = wins
+    return f"{len(pairs)} pairs", rows
+
+
+def perceptual(a, sets):
+    from perceptual import LAYERS, errors, held_out
+
+    from gentool_perceptual.features import Features
+
+    pictures, teacher = held_out(a.photos, 100), Features.load(a.teacher, LAYERS)
+    rows = {}
+    for label, path in sets.items():
+        net = Features.load(("perceptual" if path is None else path,), LAYERS)
+        found = errors(net, teacher, pictures)
+        rows[label] = {
+            f"{layer}{kind}": value
+            for layer, values in found.items()
+            for kind, value in zip(("", " Gram"), values, strict=True)
+        }
+    return f"{len(pictures)} crops of 128 pixels", rows
+
+
+def gan(a, sets):
+    import gan as benchmark
+    import numpy as np
+
+    from gentool.artifacts import Grid
+    from gentool_gan.latents import draw_class
+
+    files, right = {}, {}
+    for label, path in sets.items():
+        for seed in range(a.seeds):
+            loaded = benchmark.load(path, seed)
+            made = benchmark.pictures(loaded, a.n)
+            target = a.output / "gan" / f"{label}-{seed}.npy"
+            np.save(target, made.mul(255).round().byte().permute(0, 2, 3, 1).numpy())
+            files[f"{label}/{seed}"] = target
+            if not seed:
+                Grid([*made[:64]], columns=8).save(target.with_name(f"{label}.png"))
+            if loaded.model.config.classes:
+                context = loaded.context()
+                labels = [draw_class(loaded.model, context, k) for k in range(a.n)]
+                right[f"{label}/{seed}"] = torch.tensor(labels)
+    return _judged(a, sets, files, right)
+
+
+def vae(a, sets):
+    import vae as benchmark
+    from plain_vae import PlainVAE
+
+    from gentool import weights
+    from gentool.compute import choose
+    from gentool.context import Context
+    from gentool.training import Plan, Setup
+    from gentool_vae.nets import VAE
+
+    compute = choose("cpu", "fp32")
+    setup, figures, files = Setup(Plan(), compute), {}, {}
+    test, train = (
+        benchmark.load_pictures(f"{a.cifar}:{part}/", 32, count, setup)
+        for part, count in (("test", a.n), ("train", 10**9))
+    )
+    for label, path in sets.items():
+        source = benchmark.file_of(Path(path)) if path else packaged("vae")
+        plain = weights.read_header(source).metadata["method"] == "plain-vae"
+        net = weights.load(PlainVAE if plain else VAE, source)
+        for seed in range(a.seeds):
+            torch.manual_seed(seed)
+            samples, found = benchmark.measure(net, a.n, test, train, Context(compute, seed))
+            files[f"{label}/{seed}"] = benchmark.keep(
+                samples, train, a.output / "vae" / f"{label}-{seed}"
+            )
+            figures[label] = found
+    about, rows = _judged(a, sets, files, {})
+    return about, {label: row | figures.get(label, {}) for label, row in rows.items()}
+
+
+def _judged(a, sets, files, labels):
+    """Mean figures of each set's seeds, by both judges; ``labels`` of those that know classes."""
+    from judge import judge
+
+    found = judge(a.judge, f"{a.cifar}:train/", files, a.n)
+    rows = {"real pictures (floor)": found.pop("floor")}
+    second = _classified(a, files, labels) if a.classifier else {}
+    for label in sets:
+        seeds = [found[f"{label}/{s}"] | second.get(f"{label}/{s}", {}) for s in range(a.seeds)]
+        rows[label] = {key: statistics.fmean(seed[key] for seed in seeds) for key in seeds[0]}
+    if "test" in second:
+        rows["test pictures"] = second["test"]
+    return f"{a.n} samples a seed, {a.seeds} seeds, against CIFAR-10's training pictures", rows
+
+
+def _classified(a, files, labels):
+    import numpy as np
+    from classifier import Classifier
+    from vae import file_of, load_pictures
+
+    from gentool import weights
+    from gentool.compute import choose
+    from gentool.feature_sets import frechet
+    from gentool.training import Fit, Pictures, Plan, Setup
+
+    net = weights.load(Classifier, file_of(a.classifier)).eval()
+    setup = Setup(Plan(), choose("cpu", "fp32"))
+    real = net.see(load_pictures(f"{a.cifar}:train/", 32, a.n, setup))[0]
+    rows = {}
+    for label, file in files.items():
+        pictures = torch.from_numpy(np.load(file)).permute(0, 3, 1, 2).float() / 255
+        features, taken_for = net.see(pictures)
+        rows[label] = {"second judge's fd": frechet(features, real)}
+        if label in labels:
+            rows[label]["taken for their class"] = _share(taken_for == labels[label])
+    test = Pictures([f"{a.cifar}:test/"], prepare=Fit(32), split="all", flip=False)
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
+    features, taken_for = net.see(test.sample(len(test), setup))
+    right = _share(taken_for == test.labels[order])
+    rows["test"] = {"second judge's fd": frechet(features, real), "taken for their class": right}
+    return rows
+
+
+def _share(found):
+    return float(found.double().mean())
+
+
+def cnn_ae(a, sets):
+    import cnn_ae as benchmark
+
+    kept = a.output / "cnn-ae" / "others.json"
+    points = benchmark.curves(str(a.lossless), a.pictures, sets, kept)
+    rows = {}
+    for codec in points:
+        rows[codec] = {}
+        for against in ("JPEG 4:2:0", "JPEG 4:4:4", "WebP", "AVIF"):
+            known = benchmark.savings(points, codec, against)
+            if codec != against and known:
+                rows[codec][f"% of bits against {against}"] = statistics.fmean(known)
+    return f"{len(points['JPEG 4:2:0'])} lossless pictures, mean BD-rate at 0.15 to 1 bit", rows
+
+
+def gatys(a, _):
+    import gatys as benchmark
+
+    rows = {}
+    for label, features in (("teachers", None), ("packaged", ["perceptual"])):
+        words = ["--teacher", *map(str, a.teacher), "-o", str(a.output / "gatys" / label)]
+        words += ["--features", *features] if features else []
+        words += ["--known-loss", *map(str, a.known_loss)] if a.known_loss else []
+        shares = benchmark.compare(benchmark.parser().parse_args(words))
+        rows[label] = {f"share of time, {name}": share for name, share in shares.items()}
+    return "landscape and mosaic of examples/, 512 pixels", rows
+
+
+MEASURES = {f.__name__.replace("_", "-"): f for f in (adain, perceptual, gan, vae, cnn_ae, gatys)}
+
+
+def packaged(method):
+    from gentool import plugins, weights
+
+    return weights.packaged(plugins.card(method))[0]
+
+
+def as_table(figures):
+    """Markdown: a section for each network, a line for each of its weights."""
+    lines = [
+        "# Every packaged network on its bars",
+        "",
+        "Written by `python benchmarks/weights.py`, whose docstring says what each figure is.",
+        "Figures of different sections do not compare.",
+    ]
+    for name, (about, rows) in figures.items():
+        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+        lines += ["", f"## {name}", "", f"Bar: {BARS[name]}. Measured: {about}.", ""]
+        lines += ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        for label, row in rows.items():
+            cells = ("" if row.get(c) is None else f"{row[c]:.4g}" for c in columns)
+            lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def as_page(folder):
+    """HTML: every picture under the folder."""
+    pictures = (p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*.png")))
+    figures = (
+        f'<figure><img loading="lazy" src="{html.escape(p)}"><figcaption>{html.escape(p)}'
+        "</figcaption></figure>"
+        for p in pictures
+    )
+    style = "<style>figure{display:inline-block;margin:8px}img{max-width:512px}</style>"
+    return f"<!doctype html><meta charset=utf-8><title>Weights</title>{style}" + "".join(figures)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=list(MEASURES), default=list(MEASURES))
+    parser.add_argument("--also", nargs="+", action="append", default=[])
+    parser.add_argument("--pairs", type=Path)
+    parser.add_argument("--peer", type=Path)
+    parser.add_argument("--teacher", nargs="+")
+    parser.add_argument("--photos", nargs="+")
+    parser.add_argument("--cifar")
+    parser.add_argument("--judge", type=Path)
+    parser.add_argument("--classifier", type=Path)
+    parser.add_argument("--lossless", type=Path)
+    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--known-loss", type=float, nargs="+")
+    parser.add_argument("-n", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=ROOT / "out/weights")
+    return parser.parse_args()
+
+
+def main():
+    a = arguments()
+    a.output.mkdir(parents=True, exist_ok=True)
+    kept = a.output / "figures.json"
+    figures = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    also = {name: dict(word.split("=", 1) for word in words) for name, *words in a.also}
+    for name in a.only:
+        (a.output / name).mkdir(exist_ok=True)
+        with torch.no_grad() if name != "gatys" else torch.enable_grad():
+            figures[name] = MEASURES[name](a, {"packaged": None, **also.get(name, {})})
+        kept.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    figures = {name: figures[name] for name in MEASURES if name in figures}
+    print(as_table(figures))
+    if a.table:
+        a.table.write_text(as_table(figures), encoding="utf-8")
+    page = a.output / "index.html"
+    page.write_text(as_page(a.output), encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
