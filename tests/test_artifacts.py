@@ -89,6 +89,13 @@ def test_an_animation_keeps_its_frames_and_pace(tmp_path, suffix):
         assert encoding.read_metadata(path) == MADE
 
 
+@pytest.mark.parametrize(("fps", "delay"), [(60, 20), (45, 20), (30, 30), (100, 20), (10, 100)])
+def test_a_gif_keeps_the_pace_as_well_as_its_hundredths_can(tmp_path, fps, delay):
+    path = Animation([flat(v, 16, 16) for v in (0.0, 1.0)], fps=fps).save(tmp_path / "a.gif")
+    with PIL.Image.open(path) as written:
+        assert written.info["duration"] == delay
+
+
 def test_an_mp4_plays_with_odd_sides_too(tmp_path):
     av = pytest.importorskip("av")
     frames = [flat(v, 33, 47) for v in (0.0, 0.5, 1.0)]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gentool import __version__
 from gentool.cli.main import invoke
+from gentool.cli.talk import table
 
 
 @pytest.fixture
@@ -302,3 +303,22 @@ def test_debug_shows_the_traceback_of_a_mistake(gentool, pictures):
     code, _, err = gentool("run", "adain", "--content", pictures, "--style", "no.png", "--debug")
     assert code == 2
     assert "Traceback" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_table_shows_what_looks_like_markup(tmp_path):
+    import pty
+
+    terminal, shown = pty.openpty()
+    code = "from gentool.cli.talk import table; table(['a'], [['gentool-x[train]'], ['a [/x] b']])"
+    subprocess.run([sys.executable, "-c", code], stdout=shown, check=True)
+    os.close(shown)
+    seen = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert "gentool-x[train]" in seen
+    assert "a [/x] b" in seen
+
+
+def test_a_piped_table_has_a_row_a_line(capsys):
+    table(["a", "b"], [["one\ntwo", "three\tfour"], ["five", ""]])
+    assert capsys.readouterr().out == "one two\tthree four\nfive\t\n"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import PositiveInt, ValidationError, model_validator
 
-from gentool import Field, ImageFile, ImageFiles, Options, PathList, options
+from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList, options
 from gentool.cli.flags import given, option_flags, read_config, repeat_flags
 from gentool.errors import UsageError
 
@@ -36,6 +36,8 @@ class Odd(Options):
     sizes: list[Annotated[int, Field(ge=1)]] = Field([64, 128])
     count: PositiveInt | None = None
     name: str = "x"
+    file: Path | None = None
+    kind: str = Field("plain", alias="class")
     data: PathList = Field([Path("a")])
 
     @model_validator(mode="after")
@@ -230,10 +232,32 @@ def test_a_dump_names_files_and_never_folders(folder, picture, mode):
     values = made.model_dump(mode=mode)
     assert values["content"] == ["a.PNG", "b.jpg", "image"]
     assert values["mask"] == "b.jpg"
-    data = options.validate(Odd, {"data": [folder, picture]}).model_dump(mode=mode)["data"]
-    assert data == [folder.name, "b.jpg"]
-    assert str(folder) not in json.dumps([values, data])
+    odd = options.validate(Odd, {"data": [folder, picture], "file": str(picture)})
+    dumped = odd.model_dump(mode=mode)
+    assert dumped["data"] == [folder.name, "b.jpg"]
+    assert dumped["file"] == "b.jpg"
+    assert str(folder) not in json.dumps([values, dumped])
+    assert options.validate(Odd, {"data": str(folder)}).data == [folder]
     assert options.validate(Paint, {"content": picture}).model_dump()["mask"] is None
+
+
+class Mixed(Options):
+    content: ImageFiles
+    style: ImageSet
+    masks: ImageSet | None = None
+
+
+def test_what_makes_one_result_together_is_no_batch(picture):
+    two = [picture, picture]
+    assert not Mixed(content=picture, style=two, masks=two).several_results()
+    assert Mixed(content=two, style=picture).several_results()
+    found = {name: options.picture_field(f) for name, f in Mixed.model_fields.items()}
+    assert {name: (f.many, f.together) for name, f in found.items()} == {
+        "content": (True, False),
+        "style": (True, True),
+        "masks": (True, True),
+    }
+    assert options.picture_field(Odd.model_fields["sizes"]) is None
 
 
 def test_the_json_schema_says_all_a_form_needs():

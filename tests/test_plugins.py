@@ -217,3 +217,78 @@ def test_hook_calls_are_traced(site):
     assert "took" not in site.gentool("list", GENTOOL_TRACE="0").stderr
     traced = site.gentool("list", GENTOOL_TRACE="1").stderr
     assert "gentool: good_plugin.gentool_cards() took " in traced
+
+
+def test_what_a_plugin_prints_is_no_result(site, tmp_path):
+    code = """
+        from gentool.artifacts import Figures
+
+        class Nothing:
+            networks = {}
+            @classmethod
+            def from_config(cls, config): return cls()
+            def get_config(self): return {}
+
+        def go(model, options, context):
+            print("setting up")
+            yield Figures({"seed": context.seed}, name="f")
+    """
+    options = "from gentool import Options\nclass O(Options):\n    speed: float = 1.0\n"
+    loud = card("loud").replace("gentool_adain.nets:AdaIN", "loud_code:Nothing")
+    loud = loud.replace("gentool_adain.actions:stylize", "loud_code:go")
+    loud = loud.replace("gentool_adain.options:StylizeOptions", "loud_options:O")
+    modules = {"loud_plugin": loud, "loud_code": code, "loud_options": options}
+    site.add("gentool-loud", method("loud", "loud_plugin"), modules)
+    done = site.gentool("run", "loud", "--json", "-o", f"{tmp_path}/out/")
+    assert json.loads(done.stdout)["failures"] == []
+    assert "setting up" in done.stderr
+
+
+COMMANDS = """
+import click
+from gentool import Record, hookimpl
+
+@click.command()
+def leave():
+    raise SystemExit({code})
+
+@hookimpl
+def gentool_commands():
+    return [Record("leave", "Leaves.", "{module}:leave")]
+"""
+
+
+@pytest.mark.parametrize(("code", "wanted"), [("0", 0), ("None", 0), ("7", 7), ("'bye'", 1)])
+def test_a_plugins_command_may_leave_with_a_code(site, code, wanted):
+    module = COMMANDS.format(code=code, module="leaver")
+    site.add("gentool-leaver", {"gentool.extensions": {"leaver": "leaver"}}, {"leaver": module})
+    done = site.gentool("leave")
+    assert done.returncode == wanted
+    assert ("bye" in done.stderr) == (code == "'bye'")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_command_names_what_is_broken_or_doubled(site):
+    for name in ("one", "two"):
+        module = COMMANDS.format(code=0, module=name)
+        site.add(f"gentool-{name}", {"gentool.extensions": {name: name}}, {name: module})
+    site.add(
+        "gentool-ill", {"gentool.extensions": {"ill": "ill"}}, {"ill": "raise OSError('no disk')"}
+    )
+    done = site.gentool("leave")
+    assert done.returncode == 2
+    assert "'leave' is provided by gentool-one and gentool-two" in done.stderr
+    done = site.gentool("bogus")
+    assert done.returncode == 2
+    assert "there is no command 'bogus'" in done.stderr
+    assert "plugin 'ill' (gentool-ill 1.0) is broken: OSError: no disk" in done.stderr
+    done = site.python("-c", "from gentool import losses; losses.get('bogus')")
+    assert "no disk" in done.stderr
+
+
+def test_a_hook_with_a_wrong_argument_says_which(site):
+    code = "from gentool import hookimpl\n@hookimpl\ndef gentool_cards(nosuch): return []\n"
+    site.add("gentool-bad", method("bad", "bad_plugin"), {"bad_plugin": code})
+    row = rows(site)["bad"][0]
+    assert row["status"] == "broken"
+    assert "nosuch" in row["cause"]

@@ -1,5 +1,6 @@
 """`gentool run` and the Python API on real pictures: names, batches, provenance."""
 
+import copy
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ from PIL import Image
 from skimage import data
 
 import gentool
-from gentool import BatchError, UsageError, encoding
+from gentool import BatchError, UsageError, artifacts, cards, encoding
 from gentool.cli.main import invoke
+from gentool.output import Output, _stem
+from gentool.runner import Method
 
 
 @pytest.fixture
@@ -232,3 +235,99 @@ def test_results_reach_a_pipe_while_the_terminal_shows_a_bar(pictures, tmp_path)
     assert len(done.stdout.splitlines()) == 2
     assert "stylize" in seen
     assert "2/2" in seen
+
+
+def test_an_error_inside_of_a_model_shows_as_itself(saved_elsewhere):
+    method = saved_elsewhere
+    with pytest.raises(AttributeError, match="encodr"):
+        method.model  # noqa: B018
+    assert copy.copy(method).settings == method.settings
+    with pytest.raises(AttributeError, match="no action 'strike'"):
+        method.strike  # noqa: B018
+
+
+class Misspelt:
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+    @property
+    def networks(self):
+        return {"net": self.encodr}
+
+    def get_config(self):
+        return {}
+
+
+@pytest.fixture
+def saved_elsewhere():
+    action = cards.Action("go", "Go.", "test_run:Nothing", "test_run:go")
+    model = f"{__name__}:Misspelt"
+    return Method(cards.Card("misspelt", "test", "A test.", "none", (action,), model))
+
+
+def test_the_caller_is_not_in_inference_mode_and_can_train_the_model(adain, pictures):
+    options = adain.options(content=pictures / "content.png", style=pictures / "style.png")
+    for artifact in adain.stream(None, options, adain.context()):
+        assert not torch.is_inference_mode_enabled()
+        assert artifact.tensor.shape == (3, 72, 96)
+    for net in adain.model.networks.values():
+        assert not any(p.is_inference() for p in net.parameters())
+
+
+def test_a_name_is_cut_by_bytes():
+    assert len(_stem("\u98ce" * 200).encode()) <= 180
+    assert _stem("a/b:c") == "a_b_c"
+
+
+def figures(name):
+    return artifacts.Figures({"psnr": 1.0}, name=name, part="figures")
+
+
+def test_each_result_keeps_its_own_companions(tmp_path):
+    output = Output(str(tmp_path / "out") + os.sep)
+    picture = artifacts.Image(torch.zeros(3, 4, 4), name="photo")
+    for _ in range(2):
+        output.save(figures("photo"), None)
+        output.save(picture, None)
+        output.save(figures("photo"), None)
+        output.save(figures("photo"), None)  # replaces that of the same result
+    assert files(tmp_path / "out") == [
+        "photo-2.png", "photo-figures-2.json", "photo-figures-3.json", "photo-figures.json",
+        "photo.png",
+    ]  # fmt: skip
+
+
+def test_an_output_file_is_replaced_with_its_companions(tmp_path):
+    for _ in range(2):
+        output = Output(str(tmp_path / "o.png"))
+        output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
+        output.save(figures("photo"), None)
+    assert files(tmp_path) == ["o-figures.json", "o.png"]
+
+
+LIMITED = """
+import resource, sys
+from gentool.cli.main import invoke
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+sys.exit(invoke(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_result_that_cannot_be_written_does_not_end_the_batch(pictures, tmp_path):
+    large = torch.rand(3, 300, 300).mul(255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(large).save(pictures / "a-large.png")
+    contents = [pictures / "a-large.png", pictures / "content.png"]
+    line = ["run", "adain", "--content", *contents, "--style", pictures / "style.png", "-o", "all/"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *line],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert files(tmp_path / "all") == ["content-style-adain.png"]
+    assert "a-large-style-adain.png: cannot write" in done.stderr
+    assert "1 input failed, 1 result written" in done.stderr

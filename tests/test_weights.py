@@ -295,6 +295,10 @@ def test_a_hostile_config_takes_no_memory_even_where_the_model_trusts_it(saved):
             r"'decoder.extra' is \(2,\), its config asks for none of that name",
         ),
         ({"tensors": {"decoder.bias": torch.ones(4)}}, r"'decoder.bias' is \(4,\)"),
+        (
+            {"tensors": {"decoder.bias": torch.ones(3, dtype=torch.int32)}},
+            "'decoder.bias' is I32, its network has float32",
+        ),
     ],
 )
 def test_a_file_made_for_something_else_is_refused(saved, change, reason):
@@ -379,6 +383,9 @@ def test_a_file_or_a_training_runs_folder_is_found(plugin, saved, tmp_path):
     assert weights.find(both, str(own)) == own
     assert weights.find(both, str(run)) == own
     assert weights.find(both, f"{run}{os.sep}") == own
+    with pytest.raises(WeightsError, match="--weights: no such file"):
+        weights.find(both, "x" * 300)
+    assert weights.find(both, "runs/mistyped").name == "mistyped"  # a path, no set's name
 
 
 def test_a_sets_name_wins_over_a_file_of_that_name(plugin, tmp_path, monkeypatch):

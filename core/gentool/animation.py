@@ -69,6 +69,9 @@ def _pillow(
     metadata: Mapping[str, Any] | None,
 ) -> None:
     options: dict[str, Any] = {}
+    delay = round(1000 / fps)  # milliseconds
+    if suffix == ".gif":  # holds hundredths, which Pillow cuts; players slow down those below two
+        delay = max(20, 10 * round(100 / fps))
     if metadata and suffix == ".webp":
         options["exif"] = encoding.exif(metadata)
     frames[0].save(
@@ -76,7 +79,7 @@ def _pillow(
         suffix[1:],
         save_all=True,
         append_images=frames[1:],
-        duration=round(1000 / fps),
+        duration=delay,
         loop=0,
         **options,
     )

@@ -137,7 +137,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def fresh_seed() -> int:
-    """A seed for a run that was given none; printed with the result so it can be repeated."""
+    """A seed for a run that was given none; provenance keeps it, so it can be repeated."""
     return secrets.randbelow(2**31)
 
 

@@ -101,5 +101,6 @@ class Context:
         except GentoolError as e:
             if len(batch) == 1:
                 raise
-            self.failures.append((name_of(source), str(e)))
-            self.progress.fail(str(e))
+            name, reason = name_of(source), str(e)
+            self.failures.append((name, reason))
+            self.progress.fail(reason if name in reason else f"{name}: {reason}")

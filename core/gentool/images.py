@@ -88,7 +88,7 @@ def opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
     """A Pillow image, not yet decoded; whatever goes wrong becomes one ImageError."""
     import PIL.Image
 
-    with _explained(path), _without_limit(allow_large):
+    with _explained(path), without_limit(allow_large):
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, not a picture")
         if path.stat().st_size == 0:
@@ -98,7 +98,7 @@ def opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
 
 
 @contextlib.contextmanager
-def _without_limit(wanted: bool) -> Iterator[None]:
+def without_limit(wanted: bool = True) -> Iterator[None]:
     """Lift Pillow's decompression-bomb limit, which is global, for the body."""
     import PIL.Image
 

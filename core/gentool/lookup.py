@@ -16,10 +16,12 @@ def find(kind: str, hook: str, name: str) -> Any:
         UsageError: no installed plugin offers it.
         PluginError: its code cannot be imported, or two plugins offer it.
     """
-    records = plugins.records(hook)
+    failed: list[str] = []  # one of these may be what offers it
+    records = plugins.records(hook, failed.append)
     if name in records:
         return resolve(records[name].reference)
     if text := plugins.doubles(hook).get(name):
         raise PluginError(text)
     known = ", ".join(records) or "none is installed"
-    raise UsageError(f"there is no {kind} '{name}'{did_you_mean(name, records)} ({known})")
+    hint = did_you_mean(name, records)
+    raise UsageError("; ".join([f"there is no {kind} '{name}'{hint} ({known})", *failed]))

@@ -47,8 +47,18 @@ class Options(pydantic.BaseModel):
             isinstance(found := getattr(self, name), list)
             and sum(isinstance(item, Path) for item in found) > 1
             for name, field in type(self).model_fields.items()
-            if not makes_one_result(field)
+            if not ((pictures := picture_field(field)) and pictures.together)
         )
+
+    @pydantic.model_serializer(mode="wrap")
+    def _without_folders(self, handler: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A dump is what provenance and recipes keep: of paths, the names alone."""
+        found: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            key = field.alias if field.alias in found else name
+            if key in found and _has_path(value := getattr(self, name)):
+                found[key] = _names(value)
+        return found
 
 
 def with_defaults(model: type[AnyOptions], defaults: Mapping[str, Any]) -> type[AnyOptions]:
@@ -68,11 +78,16 @@ def _not_empty(value: str | Path) -> str | Path:
     return value
 
 
-class _ImageField:
-    """Pydantic's view of a picture: a path, a PIL image or a tensor; a path in JSON."""
+class ImageField:
+    """Pydantic's view of a picture: a path, a PIL image or a tensor; a path in JSON.
 
-    def __init__(self, many: bool) -> None:
-        self.many = many
+    Attributes:
+        many: whether it takes several.
+        together: whether those make one result, not one each.
+    """
+
+    def __init__(self, many: bool, together: bool = False) -> None:
+        self.many, self.together = many, together
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: pydantic.GetCoreSchemaHandler
@@ -89,28 +104,41 @@ class _ImageField:
         return {"type": "array", "items": one, "minItems": 1} if self.many else one
 
 
-ImageFile = Annotated[Any, _ImageField(many=False)]
+ImageFile = Annotated[Any, ImageField(many=False)]
 """One picture: a path, a PIL image, or a tensor (C,H,W) in 0..1."""
 
-ImageFiles = Annotated[list[Any], _ImageField(many=True)]
+ImageFiles = Annotated[list[Any], ImageField(many=True)]
 """Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""
 
-ImageSet = Annotated[list[Any], _ImageField(many=True), Field(json_schema_extra={"together": True})]
+ImageSet = Annotated[list[Any], ImageField(many=True, together=True)]
 """Pictures that make one result together, where those of ImageFiles are a batch of several."""
 
 
-def makes_one_result(field: pydantic.fields.FieldInfo) -> bool:
-    """Whether a field is an ``ImageSet``."""
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("together"))
+def picture_field(field: pydantic.fields.FieldInfo) -> ImageField | None:
+    """How a field takes pictures, be it optional or not; None if it takes none."""
+    marks = (*field.metadata, *_annotations(field.annotation))
+    return next((mark for mark in marks if isinstance(mark, ImageField)), None)
+
+
+def _annotations(annotation: Any) -> Iterator[Any]:
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is Annotated:
+        yield from arguments[1:]
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for argument in arguments:
+            yield from _annotations(argument)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
 
 
 PathList = Annotated[
     list[Annotated[Path, pydantic.BeforeValidator(_not_empty)]],
     Field(min_length=1),
-    pydantic.PlainSerializer(lambda paths: [path.name for path in paths], list[str]),
+    pydantic.BeforeValidator(_listed),
 ]
-"""One or several paths; provenance and recipes keep their names only."""
+"""One or several paths."""
 
 
 def _image(value: Any) -> Any:
@@ -175,9 +203,13 @@ def _expand(path: Path) -> list[Any]:
 
 def _names(value: Any) -> Any:
     """File names, never directories: this is what provenance keeps."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [name_of(item) for item in value]
     return name_of(value)
+
+
+def _has_path(value: Any) -> bool:
+    return any(isinstance(v, Path) for v in (value if isinstance(value, list | tuple) else [value]))
 
 
 _LIMITS = ("ge", "gt", "le", "lt")
@@ -235,7 +267,7 @@ def _explain(model: type[Options], error: Any, prefix: str) -> str:
     if kind == "missing" and len(error["loc"]) == 1:
         return f"{where}: is required"
     if kind == "extra_forbidden":
-        names = [flag(field, prefix) for field in model.model_fields]
+        names = [flag(f.alias or n, prefix) for n, f in model.model_fields.items()]
         near = did_you_mean(where, names)
         return f"{where}: no such option{near}"
     if kind == "value_error":

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gentool.artifacts import Artifact
 
 
+LONGEST = 180  # bytes of a proposed name
+
+
 class Output:
     """Where a run's artifacts go.
 
@@ -43,7 +46,7 @@ class Output:
     ) -> None:
         self.label = label
         self._companions: dict[tuple[str, str], Path] = {}
-        self.written = 0
+        self._written: set[str] = set()  # parts
         self.file: Path | None = None
         self.folder = Path()
         if target is not None:
@@ -74,7 +77,8 @@ class Output:
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
-        A companion's replaces the one that was written before it in this run.
+        A companion replaces the one that was written before it for the same result; the first
+        beside ``-o FILE`` replaces what a run before left there, as its result does.
 
         Raises:
             OutputError: it could not be written; nothing half-written is left.
@@ -84,19 +88,21 @@ class Output:
             path = path.with_name(f"{path.stem}-{artifact.part}{artifact.suffix}")
         data = artifact.encode(path.suffix, metadata)
         kind = (artifact.name, artifact.part)
-        # a second result gets a number
-        replace = self.file is not None and not self.written and not artifact.part
         if artifact.part and kind in self._companions:
             path, replace = self._companions[kind], True
+        else:  # what comes second gets a number
+            replace = self.file is not None and artifact.part not in self._written
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not artifact.part:
-                self.written += 1
-                return write_atomic(path, data, replace)
-            self._companions[kind] = write_atomic(path, data, replace)
-            return self._companions[kind]
+            path = write_atomic(path, data, replace)
         except OSError as e:
             raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+        self._written.add(artifact.part)
+        if artifact.part:
+            self._companions[kind] = path
+        else:  # the next companions belong to the next result
+            self._companions.clear()
+        return path
 
 
 def _check_file(
@@ -119,4 +125,6 @@ def _check_file(
 
 def _stem(name: str) -> str:
     """A proposed name as a file name on every system: no folders, nothing reserved, short."""
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")[:150] or "result"
+    plain = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")
+    # file systems count bytes, up to 255; what is put behind it needs some
+    return plain.encode()[:LONGEST].decode(errors="ignore") or "result"

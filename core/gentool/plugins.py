@@ -23,6 +23,7 @@ from gentool.cards import Card, Record, resolve
 from gentool.distributions import CORE, EXTENSIONS, METHODS
 from gentool.environment import EntryPoint
 from gentool.errors import PluginError, did_you_mean
+from gentool.progress import silent
 
 # a plugin is foreign code: its sys.exit() must not end the program either
 FOREIGN = (Exception, SystemExit, GeneratorExit)
@@ -80,7 +81,12 @@ def _register(entry: EntryPoint) -> object:
                 continue
             if name not in vars(hookspecs):
                 raise PluginError(f"there is no hook '{name}'{did_you_mean(name, _hook_names())}")
-        pm.register(module)
+        try:
+            pm.register(module)
+        except Exception:
+            if pm.is_registered(module):  # pluggy before 1.7 checks last
+                pm.unregister(module)
+            raise
     return module
 
 
@@ -119,11 +125,11 @@ def _load(entry: EntryPoint) -> tuple[Plugin, object | None]:
         ), None
     heavy = {"torch", "pydantic"} - set(sys.modules)
     try:
-        with _to_stderr():
+        with to_stderr():
             module = _register(entry)
     except FOREIGN as e:
-        reason = str(e).strip().splitlines()
-        cause = f"{type(e).__name__}: {reason[0]}" if reason else type(e).__name__
+        reason = " ".join(str(e).split())  # pluggy says what is wrong on its third line
+        cause = f"{type(e).__name__}: {reason[:300]}" if reason else type(e).__name__
         fix = f"gentool install a newer {distribution}, or gentool uninstall {distribution}"
         return replace(plugin, status="broken", cause=cause, fix=fix, error=e), None
     if slow := sorted(heavy & set(sys.modules)):
@@ -232,11 +238,7 @@ def extensions() -> list[Plugin]:
     return [plugin for plugin, _ in _extensions()]
 
 
-def _silent(text: str) -> None:
-    """A report that nobody reads."""
-
-
-def records(hook: str, report: Callable[[str], None] | None = None) -> dict[str, Record]:
+def records(hook: str, report: Callable[[str], None] = silent) -> dict[str, Record]:
     """What all extensions offer through one hook, by name.
 
     Names that two plugins offer are left out, as :func:`doubles` tells.
@@ -245,7 +247,7 @@ def records(hook: str, report: Callable[[str], None] | None = None) -> dict[str,
         hook: ``gentool_losses``, ``gentool_metrics`` or ``gentool_commands``.
         report: told, in one line each, of plugins that failed.
     """
-    found = _offers(hook, report or _silent)
+    found = _offers(hook, report)
     return {name: offers[0][0] for name, offers in sorted(found.items()) if len(offers) == 1}
 
 
@@ -254,7 +256,7 @@ def doubles(hook: str) -> dict[str, str]:
     return {
         name: f"'{name}' is provided by {' and '.join(d for _, d in offers)}; "
         "gentool uninstall all but one of them"
-        for name, offers in _offers(hook, _silent).items()
+        for name, offers in _offers(hook, silent).items()
         if len(offers) > 1
     }
 
@@ -279,7 +281,8 @@ def _offers(hook: str, report: Callable[[str], None]) -> dict[str, list[tuple[Re
 
 def offers(plugin: Plugin) -> dict[str, list[Record]]:
     """What one extension offers: ``{"losses": [...], "metrics": [...], "commands": [...]}``."""
-    module = next((m for p, m in _extensions() if p.name == plugin.name), None)
+    mine = (plugin.name, plugin.distribution)
+    module = next((m for p, m in _extensions() if (p.name, p.distribution) == mine), None)
     found: dict[str, list[Record]] = {}
     for kind in ("losses", "metrics", "commands"):
         with contextlib.suppress(*FOREIGN):
@@ -338,7 +341,7 @@ def trainer(card: Card) -> Any:
 
 
 @contextlib.contextmanager
-def _to_stderr() -> Iterator[None]:
-    """What a plugin prints while it is imported is not the command's result."""
+def to_stderr() -> Iterator[None]:
+    """What a plugin prints is not the command's result."""
     with contextlib.redirect_stdout(sys.stderr):
         yield

@@ -29,6 +29,10 @@ class Model(Protocol):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Build untrained networks. Must check every value before it allocates anything.
 
+        To compare a file with its config without taking memory, it is also called on the meta
+        device, where tensors have shapes but no values: read none here (``.item()``), and
+        make constants buffers, which are built again where they have values.
+
         Raises:
             WeightsError: an unknown key, or a value of the wrong type or outside its range.
         """

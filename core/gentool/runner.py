@@ -14,6 +14,7 @@ from gentool import cards, plugins
 from gentool.compute import Compute, choose, fresh_seed, out_of_memory_explained
 from gentool.context import Context, Settings
 from gentool.errors import BatchError, UsageError
+from gentool.files import expand
 from gentool.options import Options, validate
 from gentool.progress import Progress
 
@@ -57,7 +58,7 @@ class Results(list["Artifact"]):
 
     def save(self, path: str | Path) -> Path:
         """Write the only artifact and its provenance to ``path``, replacing a file of that name."""
-        saved: Path = self._only.save(path, self.provenance[0])
+        saved: Path = self._only.save(expand(path), self.provenance[0])
         return saved
 
 
@@ -79,6 +80,10 @@ class Method:
         return f"<gentool method {self.card.name}: {', '.join(a.name for a in self.card.actions)}>"
 
     def __getattr__(self, name: str) -> Callable[..., Results]:
+        if hasattr(type(self), name):  # a property raised AttributeError: let that one be seen
+            return object.__getattribute__(self, name)  # type: ignore[no-any-return]
+        if "card" not in vars(self):  # being copied or unpickled
+            raise AttributeError(name)
         word = name.replace("_", "-")
         if name.startswith("_") or word not in {a.name for a in self.card.actions}:
             raise AttributeError(f"{self.card.name} has no action '{name}'")
@@ -188,7 +193,11 @@ class Method:
         )
 
     def stream(self, action: str | None, options: Options, context: Context) -> Iterator[Artifact]:
-        """Run an action and yield its artifacts one by one, as they are made."""
+        """Run an action and yield its artifacts one by one, as they are made.
+
+        The action runs in PyTorch's inference mode, and with its global generator seeded; what it
+        prints goes to stderr. The caller's code between two artifacts does not.
+        """
         import torch
 
         chosen = self.card.action(action)
@@ -196,13 +205,18 @@ class Method:
         values = options.model_dump(mode="json")
         told = {"card": self.card, "action": chosen, "options": values}
         plugins.notify("gentool_before_run", context.progress.note, **told)
+        model = self.model  # loaded outside of inference mode: it may be trained on afterwards
         torch.manual_seed(context.seed)
-        with torch.inference_mode():
-            for artifact in _explained(function(self.model, options, context)):
-                plugins.notify(
-                    "gentool_after_run", context.progress.note, **told, artifact=artifact
-                )
-                yield artifact
+        artifacts: Iterator[Artifact] | None = None
+        while True:
+            with torch.inference_mode(), plugins.to_stderr(), out_of_memory_explained():
+                if artifacts is None:
+                    artifacts = iter(function(model, options, context))
+                artifact = next(artifacts, None)
+            if artifact is None:
+                return
+            plugins.notify("gentool_after_run", context.progress.note, **told, artifact=artifact)
+            yield artifact
 
     def provenance(
         self, action: str | None, options: Options, context: Context, artifact: Artifact
@@ -225,12 +239,6 @@ class Method:
             "device": context.compute.device.type,
             "precision": context.compute.precision,
         }
-
-
-def _explained(artifacts: Iterable[Artifact]) -> Iterator[Artifact]:
-    """Pass artifacts on; running out of memory becomes one line."""
-    with out_of_memory_explained():
-        yield from artifacts
 
 
 def load(

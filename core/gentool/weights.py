@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
 FORMAT = "gentool-1"
 MAX_HEADER = 8 << 20
 MAX_BYTES = 32 << 30
+LONGEST = 255  # bytes of a file's name; a longer one is an error of the system, not "not found"
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _ITEM_BYTES |= {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
 _ITEM_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "C64": 8}
+_FLOATS = {"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"}
 
 
 @dataclass(frozen=True)
@@ -178,9 +181,11 @@ def find(card: Card, choice: str | None) -> Path:
     if choice is None or choice in {w.name for w in card.weights}:
         return packaged(card, choice)[0]
     path = expand(choice)
+    if len(os.fsencode(path.name)) > LONGEST:
+        raise WeightsError(f"--weights: no such file: {choice[:60]}...")
     if path.is_dir() and (path / "weights.safetensors").is_file():
         return path / "weights.safetensors"  # a training run's folder
-    if card.weights and not path.exists() and path.suffix == "" and os.sep not in choice:
+    if card.weights and re.fullmatch(r"[\w-]+", choice) and not path.exists():
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path
 
@@ -240,6 +245,12 @@ def load(model_class: type[AnyModel], path: str | Path, method: str | None = Non
             raise WeightsError(
                 f"{path}: tensor '{name}' is {header.shapes.get(name, 'missing')}, "
                 f"its config asks for {shapes.get(name, 'none of that name')}"
+            )
+    for name, tensor in wanted.items():
+        stored = header.dtypes[name]
+        if tensor.is_floating_point() != (stored in _FLOATS) or stored == "C64":
+            raise WeightsError(
+                f"{path}: tensor '{name}' is {stored}, its network has {str(tensor.dtype)[6:]}"
             )
     if any(buffer.is_meta for buffer in _constants(model)):
         # constants that are no weights have no data on the meta device; now that the sizes are

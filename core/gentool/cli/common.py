@@ -60,10 +60,10 @@ def parse(
         UsageError: an unknown name in the file, or a bad value anywhere.
     """
     typed = given(values)
-    names = [field.alias or name for name, field in core.model_fields.items()]
+    names, others = ([f.alias or n for n, f in m.model_fields.items()] for m in (core, model))
     if "config" in typed:
         file = [n for n in names if n not in ("config", "debug")]
-        typed = read_config(str(typed["config"]), [*model.model_fields, *file]) | typed
+        typed = read_config(str(typed["config"]), [*others, *file]) | typed
     own = validate(core, {n: typed.pop(n) for n in names if n in typed}, prefix="--")
     return validate(model, typed, prefix="--"), own
 

@@ -49,9 +49,10 @@ class Main(click.Group):
             return command
         from gentool import lookup, plugins
 
-        if name not in plugins.records("gentool_commands"):
+        hook = "gentool_commands"
+        if name not in plugins.records(hook) and name not in plugins.doubles(hook):
             return None
-        found = lookup.find("command", "gentool_commands", name)
+        found = lookup.find("command", hook, name)
         if not isinstance(found, click.Command):
             raise PluginError(f"the plugin's command '{name}' is no click.Command")
         return found
@@ -63,13 +64,12 @@ class Main(click.Group):
         if command is None and not ctx.resilient_parsing:
             from gentool import plugins
 
-            methods = plugins.method_names()
-            hint = did_you_mean(
-                args[0], [*COMMANDS, *plugins.records("gentool_commands"), *methods]
-            )
+            methods, failed = plugins.method_names(), list[str]()
+            offered = plugins.records("gentool_commands", failed.append)
+            hint = did_you_mean(args[0], [*COMMANDS, *offered, *methods])
             if args[0] in methods:  # someone typed `gentool adain`
                 hint = f"; did you mean 'gentool run {args[0]}'?"
-            raise UsageError(f"there is no command '{args[0]}'{hint}")
+            raise UsageError("; ".join([f"there is no command '{args[0]}'{hint}", *failed]))
         return args[0], command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -116,11 +116,22 @@ def invoke(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("gentool: interrupted", err=True)
         return INTERRUPTED
-    except SystemExit:
+    except SystemExit as e:
         # click leaves so when the reader of our output has gone: `gentool list | head -1`
-        return OK if type(sys.stdout) is click.utils.PacifyFlushWrapper else BUG
+        if type(sys.stdout) is click.utils.PacifyFlushWrapper:
+            return OK
+        return _code(e)
     except Exception as e:
         return _bug(e)
+
+
+def _code(left: SystemExit) -> int:
+    """What a plugin's command said with sys.exit(): nothing, a code, or a last line."""
+    if isinstance(left.code, int):
+        return left.code
+    if left.code is not None:
+        click.echo(str(left.code), err=True)
+    return OK if left.code is None else PART_FAILED
 
 
 def _bug(error: Exception) -> int:

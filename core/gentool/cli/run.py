@@ -14,6 +14,7 @@ from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk
+from gentool.errors import OutputError
 from gentool.options import Field, Options
 from gentool.output import Output
 from gentool.runner import Method
@@ -73,23 +74,30 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     context = method.context(talk)
     made: list[Path] = []
 
-    def written(saving: Future[Path]) -> None:
-        made.append(saving.result())
+    def written(saving: Future[Path], name: str) -> None:
+        try:
+            made.append(saving.result())
+        except OutputError as e:
+            if not several:
+                raise
+            context.failures.append((name, str(e)))
+            talk.fail(str(e))
+            return
         if not flags.as_json:
             talk.result(str(made[-1]))
 
     with ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
-        saving = None
+        saving: tuple[Future[Path], str] | None = None
         try:
             for artifact in method.stream(action.name, options, context):
                 provenance = method.provenance(action.name, options, context, artifact)
                 if saving:
-                    written(saving)
+                    written(*saving)
                 metadata = None if flags.no_metadata else provenance
-                saving = pool.submit(output.save, artifact, metadata)
+                saving = pool.submit(output.save, artifact, metadata), artifact.name
         finally:  # Ctrl-C and errors too: what was made is written and named
             if saving:
-                written(saving)
+                written(*saving)
     if flags.as_json:
         report = {
             "outputs": [str(path) for path in made],

@@ -101,7 +101,7 @@ def progress_bar() -> Bar:
     from rich.console import Console
 
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeRemainingColumn(),
@@ -113,15 +113,17 @@ def progress_bar() -> Bar:
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout: drawn by rich on a terminal, tab-separated lines when piped."""
     if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(cell.replace("\t", " ") for cell in row))
+        for row in rows:  # each on one line
+            click.echo("\t".join(" ".join(cell.split()) for cell in row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(*headings, box=SIMPLE_HEAD, pad_edge=False)
     colours = {"broken": "red", "incompatible": "red", "duplicate": "red", "slow": "yellow"}
     for row in rows:
-        drawn.add_row(*row, style=next((colours[c] for c in row if c in colours), None))
+        # cells hold what others wrote, and [train], which is no markup
+        drawn.add_row(*map(Text, row), style=next((colours[c] for c in row if c in colours), None))
     Console().print(drawn)

@@ -196,14 +196,14 @@ class Subject:
 
 def takes_pictures(info: Any) -> Literal["one", "set", "batch"] | None:
     """Whether a field takes a picture, several for one result, or several for one each."""
-    from gentool.options import _ImageField, makes_one_result
+    from gentool.options import picture_field
 
-    field = next((m for m in info.metadata if isinstance(m, _ImageField)), None)
+    field = picture_field(info)
     if field is None:
         return None
     if not field.many:
         return "one"
-    return "set" if makes_one_result(info) else "batch"
+    return "set" if field.together else "batch"
 
 
 def _made_by(info: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Options of Gatys' method."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -91,6 +92,10 @@ class StylizeOptions(Options):
         if isinstance(value, str) and value in INITS:
             return value
         return pydantic.TypeAdapter(ImageFile).validate_python(value)
+
+    @pydantic.field_serializer("features")
+    def _features_names(self, words: list[str]) -> list[str]:
+        return [Path(word).name for word in words]  # provenance holds no folders
 
     @pydantic.field_serializer("init")
     def _init_name(self, value: Any) -> str:
