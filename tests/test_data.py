@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,7 +18,7 @@ from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.progress import Progress
 from gentool.training import Batch, Fit, Group, Pictures, Plan, ScaleCrop, Setup, held_out
-from gentool.training.data.cache import estimate, keep_decoded
+from gentool.training.data.cache import _left_by_cgroups, estimate, keep_decoded
 from gentool.training.data.feed import Feed, feeds
 from gentool.training.data.order import Order
 from gentool.training.data.pictures import Draw
@@ -180,8 +181,8 @@ class Brighten:
         return (pixels // 2 + int(torch.randint(100, ()))).byte()
 
 
-def take(pictures, count, workers=0, start=0, **group):
-    order = Order(len(pictures), 4, 1, Group(**group), 3)
+def take(pictures, count, workers=0, start=0, batch=4, **group):
+    order = Order(len(pictures), batch, 1, Group(**group), 3)
     feed = Feed(pictures, order, workers, CPU)
     feed.number = start
     found = [next(feed) for _ in range(count)]
@@ -197,7 +198,12 @@ def test_workers_cache_and_ranks_change_nothing(folder, transform):
     assert keep_decoded(kept, CPU, "ram", Progress())
     cached, _ = take(kept, 12)
     late, _ = take(Pictures([folder], transform), 4, start=8)
-    for a, *others in zip(here, elsewhere, cached, strict=True):
+    ranks = [take(Pictures([folder], transform), 12, batch=2, rank=r, size=2)[0] for r in (0, 1)]
+    together = [
+        Batch(torch.cat([a.pictures, b.pictures]), torch.cat([a.labels, b.labels]))
+        for a, b in zip(*ranks, strict=True)
+    ]
+    for a, *others in zip(here, elsewhere, cached, together, strict=True):
         for b in others:
             assert torch.equal(a.pictures, b.pictures)
             assert torch.equal(a.labels, b.labels)
@@ -226,6 +232,22 @@ def test_mirrored_is_half_of_them_chosen_anew_in_every_pass(tmp_path):
     assert not torch.equal(*passes)
     straight = Pictures([tmp_path], split="all", flip=False)
     assert (straight.batch(Draw(range(60), 1))[0].pictures[:, 0, 0, 0] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[20000, 40000]], np.uint16), [78, 156]),  # read as I;16
+        (np.array([[20000, 40000]], np.int32), [78, 156]),
+        (np.array([[0.25, 0.75]], np.float32), [64, 191]),
+        (np.array([[[9, 9, 9, 0], [9, 9, 9, 255]]], np.uint8), [255, 9]),
+    ],
+)
+def test_wide_and_transparent_pictures_are_learnt_from_as_they_look(tmp_path, array, expected):
+    Image.fromarray(array).save(tmp_path / "p.tiff")
+    pictures = Pictures([tmp_path], split="all", flip=False)
+    assert pictures.pixels(0)[:, 0].tolist() == [expected] * 3
+    assert pictures.pixels(0).dtype == torch.uint8
 
 
 def test_damaged_pictures_are_skipped_and_named_once(folder):
@@ -333,6 +355,46 @@ def test_pictures_are_kept_where_they_fit(folder, monkeypatch):
     assert keep_decoded(pictures, CPU, "auto", Progress())
     assert pictures.ready
     assert not Pictures([folder]).ready
+
+
+def test_what_is_cropped_at_random_is_kept_where_processes_can_reach_it(folder, monkeypatch):
+    monkeypatch.setattr("gentool.training.data.cache._free_on", lambda _: 1e9)
+    plain, cropped = (Pictures([folder], transform) for transform in (None, ScaleCrop(8, (9, 40))))
+    for pictures in (plain, cropped):
+        keep_decoded(pictures, torch.device("meta"), "auto", Progress())
+    assert plain.on_device
+    assert not cropped.on_device
+
+
+def test_processes_are_not_sent_to_pictures_on_a_device(folder):
+    pictures, progress, notes = Pictures([folder]), Progress(), []
+    progress.note = notes.append
+    keep_decoded(pictures, torch.device("meta"), "device", Progress())
+    setup = Setup(Plan(batch_size=4, workers=3, cache="none"), choose("cpu", "fp32"))
+    (feed,) = feeds([pictures], setup, 0, progress)
+    assert feed.workers == 0
+    assert notes == ["--workers 3: no use, the pictures are kept on cpu"]
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "names"),
+    [
+        ("0::/job/step", "job", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "4:memory:/job/step",
+            "memory/job",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+)
+def test_the_limits_of_containers_and_jobs_are_known(tmp_path, line, where, names):
+    limit, used, cached = names
+    (tmp_path / where / "step").mkdir(parents=True)
+    for file, text in ((limit, "1000"), (used, "700"), ("memory.stat", f"anon 5\n{cached} 200")):
+        (tmp_path / where / file).write_text(text)
+    (tmp_path / where / "step" / limit).write_text("max")
+    (tmp_path / "cgroup").write_text(f"9:cpu:/job\n{line}\n")
+    assert _left_by_cgroups(tmp_path / "cgroup", tmp_path) == [500]
 
 
 def test_mixed_sizes_can_be_kept_and_cropped(folder):

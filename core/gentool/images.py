@@ -76,11 +76,11 @@ def read(source: Source, allow_large: bool = False) -> Picture:
         if not isinstance(source, PIL.Image.Image):
             return _from_tensor(source)
         with _explained("image"):  # Pillow opens lazily, so its file may turn out damaged here
-            return _from_pil(source, "image")
+            return from_pil(source, "image")
     path = Path(source)
     with opened(path, allow_large) as image:
         image.load()
-        return _from_pil(image, path.stem)
+        return from_pil(image, path.stem)
 
 
 @contextlib.contextmanager
@@ -142,7 +142,8 @@ def _explained(where: str | Path) -> Iterator[None]:
         raise ImageError(f"{where}: cannot read the picture: {' '.join(reason.split())}") from e
 
 
-def _from_pil(image: PIL.Image.Image, name: str) -> Picture:
+def from_pil(image: PIL.Image.Image, name: str) -> Picture:
+    """A picture of a Pillow image, whatever its mode; raises what Pillow does."""
     notes = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's JPEG with previews behind it

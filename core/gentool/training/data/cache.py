@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,6 +18,14 @@ from gentool.training.data.pictures import Pictures, explain
 SHARE = 0.4  # of free memory that a cache may take
 SAMPLED = 500  # pictures whose sizes tell how large the whole set is
 PREPARED = 16  # the same where each must be decoded for it
+# by the controllers in a line of /proc/self/cgroup, versions 2 and 1: folder and files of a group
+CGROUPS = {
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+    "memory": (
+        *("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        "total_inactive_file",
+    ),
+}
 
 
 def keep_decoded(
@@ -26,8 +36,9 @@ def keep_decoded(
     Args:
         pictures: the set.
         device: of the training.
-        where: ``none``, ``ram``, ``device``, or ``auto``: on the device if it fits there, else in
-            memory if it fits there, else nowhere.
+        where: ``none``, ``ram``, ``device``, or ``auto``: on the device if it fits there and has
+            no transform, which would run between steps there instead of beside them in other
+            processes; else in memory if it fits there, else nowhere.
         progress: shows how far it is, and which pictures are damaged.
         sharing: processes on this machine that do the same.
 
@@ -43,8 +54,7 @@ def keep_decoded(
         size = estimate(pictures)
         if size > SHARE * _free_memory() / sharing:  # a device's copy is made here first
             return False
-        on_device = device.type == "cuda" and size < SHARE * torch.cuda.mem_get_info(device)[0]
-        where = "device" if on_device else "ram"
+        where = "device" if pictures.transform is None and size < _free_on(device) else "ram"
     reasons: dict[str, str] = {}
 
     def decode(index: int) -> Tensor | None:
@@ -99,7 +109,35 @@ def estimate(pictures: Pictures) -> int:
     return sum(found) * len(pictures) // max(1, len(found))
 
 
+def _free_on(device: torch.device) -> float:
+    return SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0.0
+
+
 def _free_memory() -> int:
     import psutil
 
-    return int(psutil.virtual_memory().available)
+    return min(int(psutil.virtual_memory().available), *_left_by_cgroups())
+
+
+def _left_by_cgroups(
+    mine: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> list[int]:
+    """What the limits of a container or of a scheduler's job leave; psutil knows only the machine.
+
+    Cached files count as used there, but make way.
+    """
+    found = []
+    with contextlib.suppress(OSError):  # not on Linux
+        for line in mine.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in CGROUPS:
+                continue
+            folder, limit, used, cached = CGROUPS[controllers]
+            inside = root / folder / path.strip("/")
+            for group in (inside, *inside.parents):  # the limit may be that of one further up
+                with contextlib.suppress(OSError, ValueError, KeyError):  # "max": none
+                    most = int((group / limit).read_text())
+                    facts = (group / "memory.stat").read_text().split()
+                    files = dict(zip(facts[::2], map(int, facts[1::2]), strict=True))[cached]
+                    found.append(most - int((group / used).read_text()) + files)
+    return found

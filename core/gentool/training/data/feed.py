@@ -201,6 +201,9 @@ def feeds(
                 samples, setup.device, plan.cache, progress, max(1, setup.group.local_size)
             )
         workers = plan.workers
+        if workers and isinstance(samples, Pictures) and samples.on_device:
+            progress.note(f"--workers {workers}: no use, the pictures are kept on {setup.device}")
+            workers = 0  # the device is out of their reach
         if workers is None:
             workers = _workers(samples, setup, len(datasets))
         layout = torch.channels_last if plan.channels_last else torch.contiguous_format

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentool.errors import GentoolError, TrainingError
-from gentool.images import to_srgb, upright
+from gentool.images import from_pil, to_srgb, upright
 from gentool.training.data import jpeg
 from gentool.training.data.kept import Kept
 from gentool.training.data.sources import Source, find
@@ -28,6 +28,7 @@ from gentool.training.setup import Setup
 PATIENCE = 100  # damaged pictures in a row before a set is given up
 Split = Literal["training", "held-out", "all"]
 Transform = Callable[[Tensor], Tensor]
+PLAIN = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's modes of 8 bits without transparency
 IN_PIPE = 1 << 20  # bytes; more take several turns of the pipe, each waiting as long
 Rows = NDArray[np.uint8]  # a picture as Pillow gives it, (H,W,3)
 
@@ -173,7 +174,7 @@ class Pictures:
         rows = jpeg.decode(data)
         if rows is None:
             with PIL.Image.open(io.BytesIO(data)) as image:
-                rows = torch.from_numpy(np.array(to_srgb(upright(image))[0]))
+                rows = _bytes(image)
         return self.prepare(rows.permute(2, 0, 1)).permute(1, 2, 0) if self.prepare else rows
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
@@ -187,9 +188,12 @@ class Pictures:
         Pictures that lie on a device count as well: other processes could not reach them.
         """
         kept = self._kept
-        return kept is not None and (
-            kept.device.type != "cpu" or (kept.uniform and self.transform is None)
-        )
+        return self.on_device or (kept is not None and kept.uniform and self.transform is None)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether decoded pictures lie on a device rather than in memory."""
+        return self._kept is not None and self._kept.device.type != "cpu"
 
     def fingerprint(self) -> str:
         """Count and names, in short: tells whether a resumed training has the same pictures."""
@@ -253,6 +257,8 @@ class Pictures:
         if self.transform is not None:
             seed = derive(seed, index)
             torch.default_generator.manual_seed(seed)
+            if pixels.is_cuda:  # noise, say, is drawn where the picture lies
+                torch.cuda.manual_seed(seed)
             random.seed(seed)
             pixels = self.transform(pixels)
         return pixels.permute(1, 2, 0)
@@ -265,6 +271,17 @@ class Pictures:
                     f"{_size(found[0])} and {self.name(index)} is {_size(rows)}"
                 )
         return torch.stack(list(found)).permute(0, 3, 1, 2)
+
+
+def _bytes(image: PIL.Image.Image) -> Tensor:
+    """(H,W,3) uint8, as ``gentool run`` would see it; white shows through what is transparent."""
+    if image.mode in PLAIN and "transparency" not in image.info:
+        return torch.from_numpy(np.array(to_srgb(upright(image))[0]))
+    picture = from_pil(image, "image")
+    pixels = picture.pixels
+    if picture.alpha is not None:
+        pixels = 1 + picture.alpha * (pixels - 1)
+    return pixels.permute(1, 2, 0).mul(255).round_().byte()
 
 
 def _unpacked(rows: Rows, labels: NDArray[np.int64]) -> Batch:
