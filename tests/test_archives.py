@@ -15,7 +15,7 @@ from wheels import INFO, METADATA, PLUGIN, files, write
 from gentool import InstallError, registry
 from gentool.cli.main import invoke
 from gentool.install.archive import read_wheel
-from gentool.install.contents import cards, verify
+from gentool.install.contents import cards, records, verify
 
 
 def checked(path, row=None):
@@ -25,11 +25,11 @@ def checked(path, row=None):
 
 
 def test_a_sound_wheel_passes_and_none_of_it_is_run(tmp_path):
-    wheel = checked(write(tmp_path, files()))
+    wheel = checked(write(tmp_path, files(ran=tmp_path / "ran")))
     assert (wheel.name, wheel.version) == ("gentool-waves", "1.2.0")
     (card,) = cards(wheel)
     assert card.weights[0].origin == "made by hand"
-    assert not Path("/tmp/gentool-code-was-run").exists()
+    assert not (tmp_path / "ran").exists()
     assert "gentool_waves" not in sys.modules
 
 
@@ -85,12 +85,14 @@ def card(before, after):
 
 METADATA_, ENTRIES = f"{INFO}/METADATA", f"{INFO}/entry_points.txt"
 GOOD = METADATA.replace("{core}", "gentool-core>=0.1,<0.2")
+ENTRY_OF_EXTENSION = "[gentool.extensions]\nwaves = gentool_waves.plugin\n"
 CONTENTS = {
     "pickle": (with_("gentool_waves/net.PT", b"PK"), "net.PT: a pickle can run anything"),
     "pickle in disguise": (with_("gentool_waves/net.dat", b"\x80\x04\x95"), "looks like a pickle"),
     "pickle called safetensors": (with_("weights", b"\x80\x02" + b"}" * 99), "a pickle"),
     "start-up hook": (with_("evil.pth", "import os"), "run at every start of Python"),
     "start-up module": (with_("sitecustomize.py", ""), "a module named 'sitecustomize'"),
+    "the program's own module": (with_("__main__.py", ""), "a module named '__main__'"),
     "standard library": (with_("json/__init__.py", ""), "a module named 'json'"),
     "our own module": (with_("gentool/x.py", ""), "a module named 'gentool'"),
     "another's module": (with_("torch/x.py", ""), "brings 'torch', which belongs to torch"),
@@ -136,9 +138,10 @@ CONTENTS = {
     ),
     "weights cut short": (with_("weights", wheels.weights()[:-2]), "cut short"),
     "weights without terms": (card('"MIT", "waves"', '"", "waves"'), "gives no licence"),
-    "card that must be run": (card('"made "', "input()"), "line 4: 'input()' is no literal"),
+    "card that must be run": (card('"made "', "input()"), "line 5: 'input()' is no literal"),
     "card that is no Python": (card("NOTE =", "NOTE = ="), "cannot read the Card"),
     "card of another name": (card('name="waves"', 'name="wave"'), "has no card named 'waves'"),
+    "card of texts": (card("actions=(Action(", "actions=('x', Action("), "cannot read the Card"),
     "card without end": (card('"made "', "NOTE"), "plugin.py"),
 }
 
@@ -154,6 +157,8 @@ def test_refuses_a_file_that_was_changed_after_packing(tmp_path):
     refused(path, "gentool_waves/__init__.py is not what its RECORD says")
     path = write(tmp_path, files(), record=lambda text: text.replace("sha256=", "md5="))
     refused(path, "its RECORD has no hash of gentool_waves/__init__.py")
+    path = write(tmp_path, files(), record=lambda text: text + "x" * 200_000 + ",,\n")
+    refused(path, "not a sound wheel: field larger than")
 
 
 def test_refuses_bombs_and_what_is_no_wheel(tmp_path):
@@ -169,6 +174,28 @@ def test_refuses_bombs_and_what_is_no_wheel(tmp_path):
     good = write(tmp_path, files()).read_bytes()
     path.write_bytes(good[:700] + bytes([good[700] ^ 255]) + good[701:])
     refused(path, "")
+    path = write(tmp_path, files(), extra=[("gentool_waves/é.txt", b"")])
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    refused(path, "not a sound wheel: 'utf-8' codec")
+
+
+def test_refuses_a_member_that_is_packed_by_another_method_and_damaged(tmp_path):
+    packed = zipfile.ZipInfo("gentool_waves/text.txt")
+    packed.compress_type = zipfile.ZIP_LZMA
+    path = write(tmp_path, files(), extra=[(packed, bytes(range(256)))])
+    data = bytearray(path.read_bytes())
+    begin = data.index(b"gentool_waves/text.txt") + len("gentool_waves/text.txt")
+    data[begin + 20 : begin + 60] = b"\xff" * 40
+    path.write_bytes(data)
+    refused(path, "not a sound wheel: Corrupt input data")
+
+
+def test_metadata_and_records_that_make_no_sense_are_left_to_the_other_checks(tmp_path):
+    found = files(**{METADATA_: GOOD.encode() + b"\xff", ENTRIES: ENTRY_OF_EXTENSION})
+    found["gentool_waves/plugin.py"] = "from gentool import Record\nRecord('a', 'b', 3)\n"
+    wheel = read_wheel(write(tmp_path, found))
+    assert wheel.metadata.endswith("Water, in words.\n\ufffd")
+    assert [record.name for record in records(wheel)] == ["a"]
 
 
 ROW = """

@@ -96,6 +96,7 @@ def test_reads_a_row():
         ('file = "gentool_waves-1', 'file = "torch-1', "is no wheel of gentool-waves 1.2.0"),
         ("https://example.org/wheels", "http://example.org/wheels", "must begin with https://"),
         ("https://example.org/wheels", "file:///etc", "must begin with https://"),
+        ("https://example.org/wheels", "https://[x", "'url' cannot be 'https://[x"),
     ],
 )
 def test_refuses_what_is_unsound_or_hostile(before, after, reason):
@@ -159,11 +160,12 @@ def test_a_further_registry_cannot_take_a_name_of_gentools_own(monkeypatch, tmp_
 
 def test_a_registry_that_cannot_be_used_is_reported_and_the_others_serve(monkeypatch, tmp_path):
     (tmp_path / "bad.toml").write_text("schema = 7")
-    monkeypatch.setenv("GENTOOL_REGISTRY", str(tmp_path / "bad.toml"))
+    monkeypatch.setenv("GENTOOL_REGISTRY", f"{tmp_path / 'bad.toml'} https://[x")
     told = []
     assert {"adain", "perceptual"} <= {row.name for row in registry.load(report=told.append)}
-    assert len(told) == 1
+    assert len(told) == 2
     assert "registry schema 7" in told[0]
+    assert "https://[x: cannot get it" in told[1]
     with pytest.raises(RegistryError, match="registry schema 7"):
         registry.find("something-else")
     assert registry.find("adain")

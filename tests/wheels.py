@@ -6,6 +6,7 @@ import json
 import zipfile
 
 PLUGIN = """
+open({ran}, "w")
 from gentool import Action, Card, WeightsFile, hookimpl
 
 NOTE = "made " + "by hand"
@@ -18,7 +19,6 @@ CARD = Card(
 
 @hookimpl
 def gentool_cards():
-    open("/tmp/gentool-code-was-run", "w")
     return [CARD]
 """
 METADATA = """Metadata-Version: 2.4
@@ -42,10 +42,14 @@ def weights(method="waves", **metadata):
 
 
 def files(**changes):
-    """The files of a sound plugin, some of them changed; None leaves one out."""
+    """The files of a sound plugin, some of them changed; None leaves one out.
+
+    Its code, if it were run, would make the file ``ran``.
+    """
     content = changes.pop("weights", weights())
     sha256 = hashlib.sha256(content).hexdigest()
     plugin = PLUGIN.replace("{bytes}", str(len(content))).replace("{sha256}", sha256)
+    plugin = plugin.replace("{ran}", repr(str(changes.pop("ran", "code-was-run"))))
     found = {
         "gentool_waves/__init__.py": "",
         "gentool_waves/plugin.py": plugin,

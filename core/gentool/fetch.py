@@ -45,13 +45,13 @@ def fetch(url: str, limit: int) -> bytes:
     Raises:
         RegistryError: not https, not there, larger than the limit, or too slow.
     """
-    if urlsplit(url).scheme != "https":
-        raise RegistryError(f"{url[:200]}: only https:// addresses are fetched")
-    opener = urllib.request.build_opener(_HttpsOnly)
-    request = urllib.request.Request(url, headers={"User-Agent": "gentool"})  # noqa: S310
     end = time.monotonic() + PATIENCE
     data = bytearray()
     try:
+        if urlsplit(url).scheme != "https":
+            raise RegistryError(f"{url[:200]}: only https:// addresses are fetched")
+        opener = urllib.request.build_opener(_HttpsOnly)
+        request = urllib.request.Request(url, headers={"User-Agent": "gentool"})  # noqa: S310
         with opener.open(request, timeout=TIMEOUT) as answer:
             while chunk := answer.read(_CHUNK):
                 data += chunk

@@ -58,7 +58,7 @@ def _records(source: str, where: str, kind: str) -> list[Any]:
             f"{where}, line {e.line}: '{e}' is no literal; write the {kind} so that it can be read "
             "without running the plugin"
         ) from None
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as e:
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError) as e:
         raise PluginError(f"{where}: cannot read the {kind}: {str(e) or type(e).__name__}") from e
 
 

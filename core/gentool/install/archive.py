@@ -6,6 +6,7 @@ import base64
 import configparser
 import csv
 import hashlib
+import lzma
 import re
 import shutil
 import stat
@@ -26,6 +27,10 @@ TIGHT = 20  # beyond that, a wheel that unpacks to more than this many times its
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _METADATA_LIMIT = 4 << 20
+_DAMAGED = (
+    *(OSError, EOFError, RuntimeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, csv.Error),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Wheel:
     Attributes:
         path: where it lies.
         name, version: of the distribution.
+        metadata: the text of its METADATA.
         requires: its requirements, extras included.
         entries: entry points by group, ``{"gentool.methods": {"adain": "gentool_adain.plugin"}}``.
         files: size of every file by name.
@@ -44,6 +50,7 @@ class Wheel:
     path: Path
     name: str
     version: str
+    metadata: str
     requires: tuple[str, ...]
     entries: dict[str, dict[str, str]]
     files: dict[str, int]
@@ -92,7 +99,7 @@ def read_wheel(path: Path) -> Wheel:
             return _describe(archive, path)
     except InstallError as e:
         reason = str(e)
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as e:
+    except _DAMAGED as e:
         reason = f"not a sound wheel: {e}"
     raise InstallError(f"{path.name}: {' '.join(reason.split())}; nothing was installed")
 
@@ -150,7 +157,8 @@ def _describe(archive: zipfile.ZipFile, path: Path) -> Wheel:
         raise InstallError(f"has {len(infos)} .dist-info folders instead of one")
     info = infos[0]
     _verify(archive, info)
-    metadata, _ = parse_email(_read(archive, f"{info}/METADATA"))
+    text = _read(archive, f"{info}/METADATA")
+    metadata, _ = parse_email(text)
     said = (normal(metadata.get("name", "")), metadata.get("version", ""))
     if said != (normal(str(name)), str(version)):
         raise InstallError(f"its METADATA is of {' '.join(said) or 'nothing'}")
@@ -169,6 +177,7 @@ def _describe(archive: zipfile.ZipFile, path: Path) -> Wheel:
         path=path,
         name=metadata.get("name", ""),
         version=str(version),
+        metadata=text.decode("utf-8", "replace"),
         requires=tuple(metadata.get("requires_dist", ())),
         entries=entries,
         files={m.filename: m.file_size for m in archive.infolist() if not m.is_dir()},

@@ -19,7 +19,7 @@ from gentool.install.archive import Wheel
 from gentool.registry.rows import Row
 from gentool.weights import FORMAT, read_header, sha256
 
-RESERVED = {"gentool", "sitecustomize", "usercustomize", *sys.stdlib_module_names}
+RESERVED = {"__main__", "gentool", "sitecustomize", "usercustomize", *sys.stdlib_module_names}
 
 
 def verify(wheel: Wheel, row: Row | None = None) -> list[Card]:
@@ -76,7 +76,7 @@ def records(wheel: Wheel) -> list[Record]:
     for module in wheel.entries.get(EXTENSIONS, {}).values():
         file, text = _module(wheel, module)
         found += literal.records(text, file)
-    _references(wheel, [record.reference for record in found])
+    _references(wheel, [str(record.reference) for record in found])
     return found
 
 

@@ -238,8 +238,11 @@ def _url(t: _Table, base: str) -> str:
     url = t.text("url", default="")
     if not url:
         return ""
-    full = urljoin(base, url) if base else url
-    allowed = {"https", urlsplit(base).scheme}
-    if urlsplit(full).scheme not in allowed or not urlsplit(full).scheme:
+    try:
+        full = urljoin(base, url) if base else url
+        scheme = urlsplit(full).scheme
+    except ValueError as e:
+        raise RegistryError(f"{t.where}: 'url' cannot be {url[:80]!r}: {e}") from e
+    if not scheme or scheme not in ("https", urlsplit(base).scheme):
         raise RegistryError(f"{t.where}: 'url' must begin with https://, got {url[:80]!r}")
     return full
