@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gentool import environment
+from gentool.install.changes import installed
 
 GROUPS = ("methods", "extensions")
 
@@ -65,6 +66,18 @@ def test_the_first_of_two_distributions_of_a_name_counts(path):
     add(path[1], "[gentool.methods]\nwaves = second\n", "Gentool.Waves-2.0.dist-info")
     assert [e.value for e in environment.entry_points() if e.name == "waves"] == ["first"]
     assert found() == expected()
+
+
+def test_what_a_stopped_pip_leaves_behind_is_no_second_distribution(path):
+    text = "[gentool.methods]\nwaves = waves\n"
+    add(path[0], text, "~entool_waves-0.9.dist-info")
+    assert "waves" not in {name for plugin in installed() for name in plugin.provides}
+    environment.entry_points.cache_clear()
+    add(path[0], text)
+    (entry,) = (e for e in environment.entry_points() if e.name == "waves")
+    (plugin,) = (p for p in installed() if "waves" in p.provides)
+    assert entry.folder.endswith("gentool_waves-1.0.dist-info")
+    assert (plugin.name, plugin.version) == ("gentool-waves", "1.0")
 
 
 def test_an_entry_point_loads_what_it_names(path):

@@ -86,12 +86,16 @@ def entry_points() -> tuple[EntryPoint, ...]:
 
 
 def _metadata(path: str) -> Iterator[str]:
-    """The metadata folders in a folder of ``sys.path``."""
+    """The metadata folders in a folder of ``sys.path``.
+
+    pip renames what it removes to ``~entool_adain-0.1.0.dist-info``, which stays if it is stopped.
+    """
     try:
         names = os.listdir(path)  # noqa: PTH208 - at every start; a Path for each name costs
     except OSError:  # not there, a zip file, not ours to read
         return
-    yield from (os.path.join(path, name) for name in names if name.endswith(INFO))
+    good = (name for name in names if name.endswith(INFO) and name[0] != "~")
+    yield from (os.path.join(path, name) for name in good)
 
 
 def _parse(folder: str) -> Iterator[EntryPoint]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gentool import environment
 from gentool.distributions import CORE, EXTENSIONS, METHODS
-from gentool.environment import normal
-from gentool.errors import InstallError, UsageError, did_you_mean
+from gentool.environment import EntryPoint, normal
+from gentool.errors import InstallError, OutputError, UsageError, did_you_mean
+from gentool.files import expand, write_atomic
 from gentool.install import pip
 from gentool.install.targets import Target, collect, is_ours
 
@@ -40,15 +41,19 @@ class Installed:
 
 def installed() -> list[Installed]:
     """Every installed plugin, switched off or not, sorted by name; imports none of them."""
+    entries: dict[str, list[EntryPoint]] = {}
+    for entry in environment.entry_points():
+        if entry.group in (METHODS, EXTENSIONS):
+            entries.setdefault(entry.folder, []).append(entry)
     found: dict[str, Installed] = {}
-    for distribution in importlib.metadata.distributions():
-        entries = [e.name for e in distribution.entry_points if e.group in (METHODS, EXTENSIONS)]
+    for offered in entries.values():
+        distribution = offered[0].dist
         name = distribution.metadata["Name"]
-        if entries and name and normal(name) not in found:
+        if name and normal(name) not in found:
             found[normal(name)] = Installed(
                 name,
                 distribution.version,
-                tuple(sorted(entries)),
+                tuple(sorted(entry.name for entry in offered)),
                 frozenset(_names(distribution.requires or ())),
                 json.loads(distribution.read_text("direct_url.json") or "{}"),
             )
@@ -66,7 +71,11 @@ def _names(requirements: Iterable[str]) -> Iterable[str]:
 
 
 def install(
-    words: Sequence[str], say: Say, dry_run: bool = False, download: Path | None = None
+    words: Sequence[str],
+    say: Say,
+    dry_run: bool = False,
+    download: Path | None = None,
+    versions: Mapping[str, str] | None = None,
 ) -> list[tuple[str, str]]:
     """Get, check and install plugins, or none of them.
 
@@ -75,6 +84,7 @@ def install(
         say: told what happens, one line each.
         dry_run: stop before anything is changed.
         download: put the checked wheels into this folder and install nothing.
+        versions: of distributions that must be among them.
 
     Returns:
         Name and version of everything that was, or would be, installed.
@@ -87,6 +97,7 @@ def install(
     with tempfile.TemporaryDirectory(prefix="gentool-") as name:
         folder = Path(name)
         targets = collect(words, folder, say)
+        _versions(targets, versions or {})
         _clashes(targets)
         if download is not None:
             return _keep(targets, download, say)
@@ -103,6 +114,18 @@ def install(
                 paths = [target.wheel.path for target in again]
                 pip.install(paths, "--force-reinstall", "--no-deps", doing=f"install {what}")
         return sorted({*plan, *((t.wheel.name, t.wheel.version) for t in targets)})
+
+
+def _versions(targets: Iterable[Target], wanted: Mapping[str, str]) -> None:
+    """A project's folder may have moved on, or hold another plugin by now."""
+    found = {normal(target.wheel.name): target.wheel.version for target in targets}
+    for name, version in wanted.items():
+        there = found.get(normal(name), "another plugin")
+        if there != version:
+            raise InstallError(
+                f"{name} {version} cannot be had: its folder holds {there} by now; "
+                "nothing was installed"
+            )
 
 
 def _clashes(targets: Sequence[Target]) -> None:
@@ -143,10 +166,16 @@ def _managed(words: Sequence[str]) -> str | None:
 
 
 def _keep(targets: Iterable[Target], folder: Path, say: Say) -> list[tuple[str, str]]:
-    folder.mkdir(parents=True, exist_ok=True)
-    for target in targets:
-        shutil.copy2(target.wheel.path, folder)
-        say(f"checked {folder / target.wheel.path.name}")
+    folder = expand(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for target in targets:
+            path = folder / target.wheel.path.name
+            if not (path.exists() and path.samefile(target.wheel.path)):
+                write_atomic(path, target.wheel.path.read_bytes())
+            say(f"checked {path}")
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot write: {e.strerror or e}") from e
     return [(target.wheel.name, target.wheel.version) for target in targets]
 
 

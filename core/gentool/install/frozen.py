@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from gentool import __version__, registry
 from gentool.environment import normal
 from gentool.errors import InstallError, UsageError
 from gentool.install.changes import install, installed
+from gentool.install.targets import file_path
 
 SCHEMA = 1
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 Say = Callable[[str], None]
 
 
@@ -53,13 +54,15 @@ def restore(path: Path, say: Say, dry_run: bool = False) -> list[tuple[str, str]
     """
     there = {(normal(plugin.name), plugin.version) for plugin in installed()}
     words = []
+    versions = {}
     for entry in _read(path):
         name, version = str(entry["distribution"]), str(entry["version"])
         if (normal(name), version) in there:
             say(f"{name} {version} is there")
         else:
             words.append(_where(name, version, entry, path))
-    return install(words, say, dry_run) if words else []
+            versions[name] = version
+    return install(words, say, dry_run, versions=versions) if words else []
 
 
 def _where(name: str, version: str, entry: dict[str, Any], path: Path) -> str:
@@ -73,9 +76,9 @@ def _where(name: str, version: str, entry: dict[str, Any], path: Path) -> str:
                 "nothing was installed"
             )
         return name
-    folder = url2pathname(unquote(urlsplit(str(entry.get("folder", ""))).path))
-    if folder and Path(folder).is_dir():
-        return folder
+    folder = file_path(str(entry["folder"])) if "folder" in entry else None
+    if folder and folder.is_dir():
+        return str(folder)
     lists = f"lists {published.version}" if published else "has no wheel of it"
     raise InstallError(
         f"{path}: {name} {version} cannot be had: the registry {lists}; give its wheel to "
@@ -85,7 +88,9 @@ def _where(name: str, version: str, entry: dict[str, Any], path: Path) -> str:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        raw = path.read_bytes()
+        # Windows PowerShell 5 writes `gentool freeze > plugins.toml` as UTF-16
+        data = tomllib.loads(raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise UsageError(f"{path}: cannot read: {getattr(e, 'strerror', None) or e}") from e
     entries: list[dict[str, Any]] = data.get("plugin", [])

@@ -6,7 +6,8 @@ import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from gentool import registry
@@ -17,6 +18,9 @@ from gentool.install import contents, pip
 from gentool.install.archive import Wheel, read_wheel
 from gentool.registry import Row
 from gentool.weights import sha256
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 Say = Callable[[str], None]
 
@@ -100,17 +104,15 @@ def build(project: Path, folder: Path) -> Path:
     Raises:
         InstallError: it is no project, or cannot be built.
     """
-    import importlib.util
     import tomllib
 
     try:
         text = (project / "pyproject.toml").read_text(encoding="utf-8")
-        backend = tomllib.loads(text).get("build-system", {}).get("build-backend", "")
+        needed = tomllib.loads(text).get("build-system", {}).get("requires", ["setuptools"])
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise InstallError(f"{project}: no project of a plugin: {e}") from e
-    # a backend that is at hand saves an environment, and a network, for each build
-    at_hand = importlib.util.find_spec(str(backend).partition(".")[0] or "setuptools") is not None
-    flags: list[str | Path] = ["--no-build-isolation"] if at_hand else []
+    # what is at hand saves an environment, and a network, for each build
+    flags: list[str | Path] = ["--no-build-isolation"] if _at_hand(needed) else []
     into = folder / f"built-{len(list(folder.iterdir()))}"
     pip.run(
         *("wheel", "--quiet", "--no-deps", *flags, "--wheel-dir", into, project.resolve()),
@@ -120,6 +122,18 @@ def build(project: Path, folder: Path) -> Path:
     if len(found) != 1:
         raise InstallError(f"{project}: building it gives {len(found)} wheels instead of one")
     return found[0]
+
+
+def _at_hand(needed: Iterable[str]) -> bool:
+    """Whether everything that a build requires is installed."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirements = [Requirement(line) for line in needed]
+    except (InvalidRequirement, TypeError):  # pip says what is wrong with it
+        return False
+    here = [r for r in requirements if r.marker is None or r.marker.evaluate()]
+    return all(r.url is None and _is_installed(r) for r in here)
 
 
 def fetch(row: Row, folder: Path, say: Say) -> Wheel:
@@ -138,8 +152,7 @@ def fetch(row: Row, folder: Path, say: Say) -> Wheel:
     say(f"getting {wanted.file} ({wanted.bytes:,} bytes)")
     path = folder / wanted.file
     if urlsplit(wanted.url).scheme == "file":
-        source = Path(url2pathname(unquote(urlsplit(wanted.url).path)))
-        _copy(source, path, wanted.bytes)
+        _copy(file_path(wanted.url), path, wanted.bytes)
     elif wanted.url:
         from gentool.fetch import fetch as get
 
@@ -163,6 +176,11 @@ def fetch(row: Row, folder: Path, say: Say) -> Wheel:
     wheel = read_wheel(path)
     contents.verify(wheel, row)
     return wheel
+
+
+def file_path(url: str) -> Path:
+    """The path that a ``file:`` address stands for."""
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def _copy(source: Path, path: Path, limit: int) -> None:
@@ -189,21 +207,29 @@ def _missing_plugins(target: Target, targets: Iterable[Target]) -> list[str]:
         marker = requirement.marker
         wanted = marker is None or any(marker.evaluate({"extra": e}) for e in ["", *extras])
         name = normal(requirement.name)
-        if wanted and is_ours(name) and name not in at_hand and not _is_installed(requirement):
+        if wanted and name not in at_hand and not _is_installed(requirement) and is_ours(name):
             missing.append(name)
     return missing
 
 
 def is_ours(name: str) -> bool:
-    """Whether a normalised name belongs to gentool or to a plugin of a registry."""
-    rows = registry.load(report=lambda _: None)
-    return name.startswith("gentool-") or name in {normal(row.distribution) for row in rows}
+    """Whether a normalised name belongs to gentool or to a plugin of a registry.
+
+    Raises:
+        InstallError: a registry cannot be used, and what it lists is not to come from an index.
+    """
+    if name.startswith("gentool-"):
+        return True
+    try:
+        return name in {normal(row.distribution) for row in registry.load()}
+    except RegistryError as e:
+        raise InstallError(
+            f"{e}; {name} may be a plugin that it lists, so no index is asked for it; "
+            "nothing was installed"
+        ) from e
 
 
-def _is_installed(requirement: object) -> bool:
-    from packaging.requirements import Requirement
-
-    assert isinstance(requirement, Requirement)
+def _is_installed(requirement: Requirement) -> bool:
     try:
         version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:

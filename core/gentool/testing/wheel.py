@@ -7,8 +7,6 @@ import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 from gentool.errors import GentoolError
 from gentool.testing.subject import Finding, Subject
@@ -23,9 +21,9 @@ def wheel_holds_card_weights_and_licence(subject: Subject) -> Iterator[Finding]:
         return
     from gentool.install.archive import read_wheel
     from gentool.install.contents import verify
-    from gentool.install.targets import build
+    from gentool.install.targets import build, file_path
 
-    project = Path(url2pathname(unquote(urlsplit(origin["url"]).path)))
+    project = file_path(origin["url"])
     with tempfile.TemporaryDirectory(prefix="gentool-") as folder:
         try:
             wheel = read_wheel(build(project, Path(folder)))
@@ -33,11 +31,7 @@ def wheel_holds_card_weights_and_licence(subject: Subject) -> Iterator[Finding]:
         except GentoolError as e:
             yield Finding(str(e), f"correct {project / 'pyproject.toml'} or the card")
             return
-        yield from complete(wheel.licences, wheel.read(_metadata(wheel.files)).decode())
-
-
-def _metadata(files: dict[str, int]) -> str:
-    return next(name for name in files if name.endswith(".dist-info/METADATA"))
+        yield from complete(wheel.licences, wheel.metadata)
 
 
 def _files(distribution: importlib.metadata.Distribution) -> Iterator[Finding]:
