@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,7 @@ def test_what_new_writes_is_a_whole_project(kind, tmp_path, monkeypatch, capsys)
         ("a--b", "single hyphens"),
         ("../up", "lower-case letters"),
         ("import", "a word of Python's own"),
+        ("none", "a word of Python's own"),
         ("adain", "is taken by gentool-adain"),
         ("perceptual", "is taken by gentool-perceptual"),
         ("x" * 41, "lower-case letters"),
@@ -107,6 +109,18 @@ def test_new_replaces_nothing_and_leaves_nothing_half_written(tmp_path):
     with pytest.raises(OutputError):
         create("waves", folder=tmp_path / "file/inside")
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "file", "mine"]
+
+
+@pytest.mark.parametrize("folder", [".", "empty"])
+def test_new_fills_an_empty_folder_that_is_there(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir(exist_ok=True)
+    before = Path(folder).stat().st_ino
+    assert create("waves", folder=Path(folder)) == Path(folder)
+    found = sorted(path.name for path in Path(folder).iterdir())
+    assert {".github", "LICENSE", "pyproject.toml", "src", "tests"} <= set(found)
+    assert not [name for name in found if name.startswith(".gentool")]
+    assert Path(folder).stat().st_ino == before
 
 
 IMPORTS = "plugin and options import nothing slow"
@@ -240,10 +254,13 @@ def test_spoilt_losses_metrics_and_commands_are_found(site):
     assert "gentool shout --help exits 2" in found[commands]
 
 
-def test_checking_what_is_not_there_is_one_line(capsys, tmp_path):
+def test_checking_what_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
     assert invoke(["check", "adian"]) == 2
     assert "no plugin 'adian' is installed; did you mean 'adain'?" in capsys.readouterr().err
     assert invoke(["check", str(tmp_path)]) == 1
     assert "no project of a plugin" in capsys.readouterr().out
     assert invoke(["check", str(tmp_path / "none.whl")]) == 1
     assert "no such wheel" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["check"]) == 1
+    assert capsys.readouterr().out.startswith(f"{tmp_path.name}\tfailed\t")

@@ -457,6 +457,16 @@ def test_inspect_counts_and_draws_a_sheet(folder, tmp_path, capsys, monkeypatch)
     assert Path("data-sheet-2.png").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a colon is no part of a name there")
+def test_a_sheet_is_called_after_the_folder_or_archive(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    drive = folder.rename(tmp_path / "C:pictures")
+    pack(drive, tmp_path / "p.tar")
+    for data, name in {"C:pictures": "C:pictures", "p.tar:train/a": "p"}.items():
+        assert invoke(["data", "inspect", data]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"{name}-sheet.png"
+
+
 def test_inspect_names_bad_files_and_exits_1(folder, tmp_path, capsys):
     (folder / "b/01.png").write_bytes(b"nothing")
     sheet = tmp_path / "s.jpg"

@@ -50,16 +50,20 @@ def create(name: str, kind: str = "method", folder: Path | None = None, author: 
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise OutputError(f"{folder}: is there and not empty; choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".gentool-") as temporary:
+        there = folder.exists()  # it may be the current folder or a mount: not to be replaced
+        beside = folder if there else folder.parent
+        with tempfile.TemporaryDirectory(dir=beside, prefix=".gentool-") as temporary:
             project = Path(temporary) / "project"
             project.mkdir()
             if kind == "method":
                 words |= _weights(project, words)
             for part in ("shared", kind):
                 _render(TEMPLATES / part, project, words)
-            if folder.exists():
-                folder.rmdir()
-            os.replace(project, folder)
+            if there:
+                for item in project.iterdir():
+                    os.replace(item, folder / item.name)
+            else:
+                os.replace(project, folder)
     except OSError as e:
         raise OutputError(f"{folder}: cannot write: {e.strerror or e}") from e
     return folder
@@ -69,7 +73,8 @@ def _words(name: str, kind: str, author: str) -> dict[str, str]:
     """What the templates' placeholders stand for."""
     if not NAME.match(name) or len(name) > 40 or name.endswith("-") or "--" in name:
         raise UsageError(f"'{name}': a name is lower-case letters, digits and single hyphens")
-    if keyword.iskeyword(name.replace("-", "_")):
+    title = "".join(part.capitalize() for part in name.split("-"))  # a class of this name
+    if keyword.iskeyword(name.replace("-", "_")) or keyword.iskeyword(title):
         raise UsageError(f"'{name}' is a word of Python's own; choose another name")
     for row in registry.load(report=lambda _: None, offline=True):
         if {name, f"gentool-{name}"} & row.claims():
@@ -81,7 +86,7 @@ def _words(name: str, kind: str, author: str) -> dict[str, str]:
         "name": name,
         "distribution": distribution,
         "package": distribution.replace("-", "_"),
-        "title": "".join(part.capitalize() for part in name.split("-")),
+        "title": title,
         "group": group,
         "description": description,
         "author": " ".join(author.replace('"', "'").split()) or f"The {distribution} authors",

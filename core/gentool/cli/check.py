@@ -69,9 +69,8 @@ def _check_path(path: Path) -> list[Row]:
             contents.verify(wheel)
             contents.records(wheel)
         except GentoolError as e:
-            return [_row(path.name, [str(e).replace("; nothing was installed", "")])]
-        metadata = next(n for n in wheel.files if n.endswith(".dist-info/METADATA"))
-        findings = complete(wheel.licences, wheel.read(metadata).decode())
+            return [_row(path.resolve().name, [str(e).replace("; nothing was installed", "")])]
+        findings = complete(wheel.licences, wheel.metadata)
         rows = [_row(wheel.name, [str(finding) for finding in findings])]
         with zipfile.ZipFile(wheel.path) as archive:
             archive.extractall(folder / "site")  # the names were checked

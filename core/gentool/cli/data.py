@@ -76,8 +76,10 @@ def inspect_command(
 
 
 def _stem(path: str) -> str:
-    """``cifar10`` of ``data/cifar10.tar.xz:train/``."""
-    return Path(path.partition(":")[0]).resolve().name.partition(".")[0] or "pictures"
+    r"""``cifar10`` of ``data/cifar10.tar.xz:train/``, ``pictures`` of ``C:\pictures``."""
+    whole = expand(path)
+    file = whole if whole.exists() else Path(path.rpartition(":")[0])
+    return file.resolve().name.partition(".")[0] or "pictures"
 
 
 def _print(found: Inspection) -> None:
