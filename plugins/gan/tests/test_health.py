@@ -6,30 +6,37 @@ from torch import nn
 
 from gentool.compute import choose
 from gentool.feature_sets import frechet
-from gentool.training import Moment, Plan, Setup
-from gentool_gan.health import EVERY, PATIENCE, Health, spread
+from gentool.training import Moment, Plan, Setup, Update
+from gentool.training.stepper import Stepper
+from gentool_gan.health import EVERY, PATIENCE, Health, relative_spread, spread
 from gentool_gan.metrics import Judge
 
 
 class Player:
-    """A training of which only figures are known."""
+    """The engine's steps of two networks whose gradients and figures are given."""
 
-    def __init__(self):
-        self.notes, self.nets = [], (nn.Linear(2, 2), nn.Linear(2, 2))
+    def __init__(self, accumulate=1):
+        self.notes, self.step, self.batches = [], 0, [[]] * accumulate
+        self.slopes = {"discriminator": 1.0, "generator": 1.0}
         setup = Setup(Plan(), choose("cpu", "fp32"), note=self.notes.append)
-        self.health, self.step = Health(setup, *self.nets), 0
-        self.gradient(1.0)
+        updates = [self.update(name) for name in self.slopes]
+        self.health, self.stepper = Health(setup, updates), Stepper(updates, setup)
 
-    def gradient(self, size):
-        for net in self.nets:
-            for parameter in net.parameters():
-                parameter.grad = torch.full_like(parameter, size)
+    def update(self, name):
+        net = nn.Linear(1, 1, bias=False)
+
+        def loss(moment):
+            if name == "discriminator":
+                self.health.watch(moment, self.terms)
+            return net.weight.sum() * self.slopes[name], {}
+
+        return Update({name: net}, torch.optim.SGD(net.parameters(), 0.0), loss, name=name)
 
     def play(self, looks, real=0.7, fake=0.7, spread=0.9):
         terms = {"real": real, "fake": fake, "spread": spread}
-        terms = {name: torch.tensor(value) for name, value in terms.items()}
+        self.terms = {name: torch.tensor(value) for name, value in terms.items()}
         for _ in range(looks * EVERY):
-            self.health.watch(Moment(self.step, 0.0), terms)
+            self.stepper(Moment(self.step, 0.0), self.batches)
             self.step += 1
         return self.notes
 
@@ -55,13 +62,19 @@ def test_collapse_is_told_again_after_it_was_well():
     assert len(player.play(PATIENCE + 10, spread=0.1)) == 2
 
 
-def test_an_exploding_gradient_is_told_at_the_first_look():
+def test_accumulated_batches_are_one_look():
+    player = Player(accumulate=PATIENCE)
+    assert player.play(PATIENCE - 1, real=1.0, fake=1.0) == []
+    assert len(player.play(1, real=1.0, fake=1.0)) == 1
+
+
+@pytest.mark.parametrize("name", ["discriminator", "generator"])
+def test_an_exploding_gradient_is_told_at_the_first_look(name):
     player = Player()
-    player.play(3)
-    player.gradient(1000.0)
-    notes = player.play(1)
-    assert len(notes) == 2  # both networks
-    assert "the training diverges" in notes[0]
+    assert player.play(3) == []
+    player.slopes[name] = 1000.0
+    (note,) = player.play(1)
+    assert f"step {4 * EVERY}: the {name}'s gradient is 1e+03, usually 1" in note
 
 
 def test_recall_that_falls_is_told():
@@ -90,6 +103,8 @@ def test_spread_sees_collapse_and_not_noise():
     assert spread(pictures) == pytest.approx(12**-0.5, rel=0.05)
     assert spread(same) < 0.15 * spread(pictures)
     assert spread(pictures[:1]) == 1
+    assert relative_spread(same, pictures) < 0.15
+    assert relative_spread(pictures, pictures[:1].expand(64, -1, -1, -1)) == 10  # not infinite
 
 
 def test_the_judge_is_the_same_everywhere_and_sees_blur():

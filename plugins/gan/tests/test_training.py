@@ -76,6 +76,16 @@ def test_both_networks_learn_with_every_loss(shapes, options):
         assert parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of the compiler itself
+def test_the_penalty_works_where_networks_are_compiled(shapes, monkeypatch):
+    compiled = lambda _, net: torch.compile(net, backend="aot_eager")  # noqa: E731
+    monkeypatch.setattr(Setup, "compile", compiled)
+    trainer = build(shapes, net="dcgan", discriminator_width=4, r1=1.0, r1_every=2)
+    terms = play(trainer, 2)
+    assert terms[0]["discriminator r1"] >= 0
+    assert "discriminator r1" not in terms[1]
+
+
 def test_dcgan_trains_by_its_published_recipe(shapes):
     trainer = build(shapes, net="dcgan", discriminator_width=4)
     for update in trainer.updates:

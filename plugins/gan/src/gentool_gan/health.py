@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from gentool.training import Moment, Setup
+from gentool.training import Moment, Setup, Update
 
 EVERY = 100  # steps between looks: reading a figure waits for the GPU
 MEMORY = 0.98  # share of the running means that is kept at each step
@@ -24,22 +25,27 @@ class Health:
 
     Args:
         setup: whose ``note`` is told.
-        generator: whose gradients are watched.
-        discriminator: whose gradients are watched.
+        updates: of both networks, whose gradients are watched.
     """
 
-    def __init__(self, setup: Setup, generator: nn.Module, discriminator: nn.Module) -> None:
+    def __init__(self, setup: Setup, updates: Iterable[Update]) -> None:
         self.note = setup.note
-        self.nets = {"generator": generator, "discriminator": discriminator}
         names = ("real", "fake", "spread")
         self.means = dict.fromkeys(names, torch.zeros((), device=setup.device))
         self.seen = torch.zeros((), dtype=torch.int64)
-        self.usual = {name: torch.zeros(()) for name in self.nets}  # gradient norms
+        self.step = 0
+        self.usual: dict[str, Tensor] = {}  # gradient norms
+        for update in updates:
+            self.usual[update.name] = torch.zeros(())
+            # here the gradients of all accumulated batches are there, once a step
+            update.optimizer.register_step_pre_hook(
+                lambda optimizer, *_, name=update.name: self._look_at(name, optimizer)
+            )
         self.bad: dict[str, int] = {}  # looks in a row, by ailment
         self.best_recall = 0.0  # of the validations so far
 
     def watch(self, moment: Moment, terms: Mapping[str, Tensor]) -> None:
-        """Take in one step of the discriminator's terms.
+        """Take in the discriminator's terms of one batch.
 
         Args:
             moment: when.
@@ -50,10 +56,26 @@ class Health:
         kept = min(MEMORY, 1 - 1 / int(self.seen))
         for name, mean in self.means.items():
             self.means[name] = torch.lerp(terms[name].detach(), mean, kept)
-        if moment.step % EVERY == EVERY - 1:
-            self._look(moment.step + 1)
+        self.step = moment.step
 
-    def _look(self, step: int) -> None:
+    def _look_at(self, name: str, optimizer: Optimizer) -> None:
+        """Look at one network before its weights change, and at the figures with the first."""
+        if self.step % EVERY < EVERY - 1:
+            return
+        step = self.step + 1
+        if name == "discriminator":
+            self._look_at_figures(step)
+        norm, usual = _gradient(optimizer), self.usual[name].item()
+        self._say(
+            bool(usual) and norm > EXPLODED * usual,
+            f"{name} exploded",
+            f"step {step}: the {name}'s gradient is {norm:.3g}, usually {usual:.3g}: the "
+            "training diverges; lower its rate or give --clip",
+            patience=1,
+        )
+        self.usual[name] = torch.tensor(usual + (norm - usual) / 10 if usual else norm)
+
+    def _look_at_figures(self, step: int) -> None:
         right = min(self.means[name].item() for name in ("real", "fake"))
         variety = self.means["spread"].item()
         self._say(
@@ -70,17 +92,6 @@ class Health:
             f"{variety:.0%} of what real ones do; the last previews show since when; start anew "
             "with lower rates, --r1 or another --loss",
         )
-        for name, net in self.nets.items():
-            norm = _gradient(net)
-            usual = self.usual[name].item()
-            self._say(
-                bool(usual) and norm > EXPLODED * usual,
-                f"{name} exploded",
-                f"step {step}: the {name}'s gradient is {norm:.3g}, usually {usual:.3g}: the "
-                "training diverges; lower its rate or give --clip",
-                patience=1,
-            )
-            self.usual[name] = torch.tensor(usual + (norm - usual) / 10 if usual else norm)
 
     def check_recall(self, recall: float) -> None:
         """Take in a validation's recall, 0..1."""
@@ -123,7 +134,13 @@ def spread(pictures: Tensor) -> Tensor:
     return small.var(0).mean().sqrt() if len(small) > 1 else small.new_ones(())
 
 
-def _gradient(net: nn.Module) -> float:
-    """Norm of the gradients of the last update."""
-    gradients = [p.grad for p in net.parameters() if p.grad is not None]
-    return float(nn.utils.get_total_norm(gradients)) if gradients else 0.0
+def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
+    """Spread of generated pictures, 1 being that of real ones."""
+    # real ones of a batch may be all alike
+    return (spread(fake) / spread(real).clamp_min(1e-6)).clamp_max(10)
+
+
+def _gradient(optimizer: Optimizer) -> float:
+    """Norm of all gradients, as they were clipped."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))

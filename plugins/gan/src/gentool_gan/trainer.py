@@ -12,7 +12,7 @@ from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
 from gentool_gan.augment import augment
-from gentool_gan.health import Health, spread
+from gentool_gan.health import Health, relative_spread
 from gentool_gan.losses import GAMES, r1
 from gentool_gan.metrics import Judge
 from gentool_gan.nets import DISCRIMINATORS, GAN, Config, dcgan_config
@@ -55,7 +55,6 @@ class GANTrainer(Trainer):
             DISCRIMINATORS[options.net](self.model.config, recipe.discriminator_width)
         )
         self.game = GAMES[recipe.loss]
-        self.health = Health(setup, self.generator, self.discriminator)
         self.judge: Judge | None = None
         rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
         nets = {"discriminator": self.discriminator, "generator": self.generator}
@@ -69,6 +68,7 @@ class GANTrainer(Trainer):
             )
             for name in nets
         )
+        self.health = Health(setup, self.updates)
         self._make = setup.compile(self.generator)
         self._judge = setup.compile(self.discriminator)
 
@@ -82,12 +82,13 @@ class GANTrainer(Trainer):
         with torch.no_grad():
             fake = self.make(batch)
         seen = augment(real, self.recipe.augment).requires_grad_(lazy)
-        on_real, on_fake = self.logits(seen, augment(fake, self.recipe.augment), batch)
+        judge = self.discriminator if lazy else self._judge  # compiled, it has no second derivative
+        on_real, on_fake = self.logits(judge, seen, augment(fake, self.recipe.augment), batch)
         total = self.game.discriminator(on_real, on_fake)
         terms = {
             "real": (on_real > 0).float().mean(),
             "fake": (on_fake < 0).float().mean(),
-            "spread": spread(fake) / spread(real),
+            "spread": relative_spread(fake, real),
         }
         self.health.watch(moment, terms)
         if lazy:  # so many times as strong, so many times as rare (Karras et al. 2020)
@@ -100,7 +101,7 @@ class GANTrainer(Trainer):
         fake = augment(self.make(batch), self.recipe.augment)
         if self.recipe.loss == "relativistic":
             real = augment(batch.pictures * 2 - 1, self.recipe.augment)
-            on_real, on_fake = self.logits(real, fake, batch)
+            on_real, on_fake = self.logits(self._judge, real, fake, batch)
             return self.game.generator(on_real, on_fake), {}
         with self.setup.autocast():
             on_fake = self._judge(fake, batch.labels).float()
@@ -113,13 +114,15 @@ class GANTrainer(Trainer):
             pictures: Tensor = self._make(latents, batch.labels)
         return pictures.float()
 
-    def logits(self, real: Tensor, fake: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def logits(
+        self, judge: torch.nn.Module, real: Tensor, fake: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
         """The discriminator's, of each kind apart: its BatchNorm, if any, must not mix them."""
         with self.setup.autocast():
             if self.options.net == "dcgan":
-                return self._judge(real).float(), self._judge(fake).float()
+                return judge(real).float(), judge(fake).float()
             both = torch.cat([real, fake]), torch.cat([batch.labels, batch.labels])
-            on_real, on_fake = self._judge(*both).float().chunk(2)
+            on_real, on_fake = judge(*both).float().chunk(2)
         return on_real, on_fake
 
     # --- the averaged generator ---------------------------------------------------------------
