@@ -171,15 +171,45 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
     refused({"latents": torch.zeros(0, 16)}, "0 of 16")
     refused({"z": torch.zeros(2, 16)}, "no latents in it")
     refused({"latents": torch.full((1, 16), float("nan"))}, "not finite")
+    refused({"latents": torch.full((1, 16), torch.inf).to(torch.float8_e5m2)}, "not finite")
     good = {"latents": torch.zeros(1, 16)}
     refused(good, "not a list of names", {"classes": "{"})
     refused(good, "no class 'fox'", {"classes": json.dumps(["fox"])})
+    refused(good, "1 latents, but 2 classes", {"classes": json.dumps(["cat", "dog"])})
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(GentoolError, match=r"--latents .*not a safetensors file"):
         gan.sample(latents=[tmp_path / "text.safetensors"])
     save_file(good, tmp_path / "one.safetensors")
     with pytest.raises(GentoolError, match="two or more to walk between, got 1"):
         gan.interpolate(latents=[tmp_path / "one.safetensors"])
+
+
+def test_each_latent_keeps_its_own_class(gan, tmp_path):
+    latents = {"latents": torch.randn(1, 16)}
+    for name, classes in (("a", ["cat"]), ("b", []), ("c", ["dog"])):
+        save_file(latents, tmp_path / f"{name}.safetensors", {"classes": json.dumps(classes)})
+    given = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    first, second, third = gan.sample(latents=given)
+    assert (first.name, third.name) == ("cat-0000", "dog-0002")
+    drawn = gan.sample(n=2)[1].name  # as that of picture number 1 is
+    assert second.name == drawn
+
+
+def test_latents_from_the_command_line(files, tmp_path, capsys):
+    for name in "ab":
+        save_file({"latents": torch.randn(1, 16)}, tmp_path / f"{name}.safetensors")
+    a, b = (str(tmp_path / f"{name}.safetensors") for name in "ab")
+    given = ["--weights", str(files / "classes.safetensors"), "--seed", "0", "-o"]
+    assert invoke(["run", "gan", "--latents", a, *given, str(tmp_path / "one.png")]) == 0
+    line = ["run", "gan", "interpolate", "--latents", a, b, "--steps", "2", *given]
+    assert invoke([*line, str(tmp_path / "walk.gif")]) == 0
+    assert (tmp_path / "one.png").exists()
+    assert (tmp_path / "walk.gif").exists()
+    capsys.readouterr()
+    assert invoke(["run", "gan", "--latents", a, b, *given, str(tmp_path / "two.png")]) == 2
+    assert "several results" in capsys.readouterr().err
+    assert invoke(["run", "gan", "--latents", a, "--n", "3", *given, f"{tmp_path}/"]) == 2
+    assert "--n: the files of --latents say how many; leave it out" in capsys.readouterr().err
 
 
 def test_from_the_command_line(files, tmp_path, capsys):

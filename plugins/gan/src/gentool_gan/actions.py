@@ -78,20 +78,20 @@ def generate(
 def _chosen(
     model: GAN, options: SampleOptions | InterpolateOptions, context: Context, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Latents (N,L) and labels (N,): from a file, or drawn; labels given, kept or drawn."""
-    names = list(options.label or [])
+    """Latents (N,L) and labels (N,): from files, or drawn; labels given, kept or drawn."""
+    wanted: list[int | None] = [*class_numbers(model, options.label)]
     if options.latents is None:
         latents = torch.stack([draw(model, context, k, options.truncation) for k in range(count)])
     else:
         read = [unpack(model, path) for path in options.latents]
         latents = torch.cat([found for found, _ in read]) * options.truncation
-        kept = [name for _, classes in read for name in classes]
-        names = names or (kept if model.config.classes else [])
-    wanted = class_numbers(model, names)
-    labels = [
-        wanted[k % len(wanted)] if wanted else draw_class(model, context, k)
-        for k in range(len(latents))
-    ]
+        if not wanted and model.config.classes:
+            kept = (name for _, classes in read for name in classes)
+            wanted = [None if name is None else class_numbers(model, [name])[0] for name in kept]
+    labels = []
+    for k in range(len(latents)):
+        label = wanted[k % len(wanted)] if wanted else None
+        labels.append(draw_class(model, context, k) if label is None else label)
     return latents, torch.tensor(labels)
 
 

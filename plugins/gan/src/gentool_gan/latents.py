@@ -92,8 +92,8 @@ def pack(model: GAN, latents: Tensor, labels: Tensor | None, name: str, part: st
     return File(save(content, {"classes": json.dumps(names)}), ".safetensors", name, part)
 
 
-def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str]]:
-    """Latents (N,L) and the names of their classes, if any, of a file.
+def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str] | list[None]]:
+    """Latents (N,L) of a file and the names of their classes, or None for each.
 
     Raises:
         GentoolError: it holds no latents, or such of another network's size.
@@ -112,12 +112,15 @@ def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str]]:
             f"--latents {path}: {found.shape[0]} of {found.shape[1]} numbers each, but these "
             f"weights take {size}; give the --weights they were made with"
         )
+    found = found.float()  # float8 cannot be asked whether it is finite
     if not bool(found.isfinite().all()):
         raise GentoolError(f"--latents {path}: holds numbers that are not finite")
     try:
         classes = json.loads(metadata.get("classes", "[]"))
-    except ValueError:
+    except (ValueError, RecursionError):
         classes = None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise GentoolError(f"--latents {path}: its classes are not a list of names")
-    return found.float(), classes
+    if len(classes) not in (0, len(found)):
+        raise GentoolError(f"--latents {path}: {len(found)} latents, but {len(classes)} classes")
+    return found, classes or [None] * len(found)

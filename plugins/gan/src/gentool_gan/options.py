@@ -24,6 +24,12 @@ class _DrawOptions(Options):
         None, description="Take latents from files that `project` wrote, instead of drawing"
     )
 
+    @model_validator(mode="after")
+    def _files_say_how_many(self) -> Self:
+        if self.latents is not None and "n" in self.model_fields_set:
+            raise ValueError("--n: the files of --latents say how many; leave it out")
+        return self
+
 
 class SampleOptions(_DrawOptions):
     n: int = Field(1, ge=1, le=100_000, description="How many pictures")
@@ -33,7 +39,8 @@ class SampleOptions(_DrawOptions):
     upscale: int = Field(1, ge=1, le=32, description="Enlarge so many times, bicubic")
 
     def several_results(self) -> bool:
-        return self.grid is None and (self.n > 1 or self.latents is not None)
+        # a file of `project` has one latent; should one have more, Output numbers the pictures
+        return self.grid is None and (self.n > 1 or len(self.latents or ()) > 1)
 
 
 class InterpolateOptions(_DrawOptions):
@@ -41,6 +48,9 @@ class InterpolateOptions(_DrawOptions):
     steps: int = Field(16, ge=1, le=1000, description="Frames from one to the next", examples=[2])
     fps: float = Field(16.0, gt=0, le=100, description="Frames a second")
     upscale: int = Field(4, ge=1, le=32, description="Enlarge so many times, bicubic")
+
+    def several_results(self) -> bool:
+        return False  # one animation, of however many files of latents
 
 
 class ProjectOptions(Options):
