@@ -38,7 +38,7 @@ def color(x: Tensor) -> Tensor:
 
 
 def translation(x: Tensor) -> Tensor:
-    """Shifted by whole pixels, black moving in."""
+    """Shifted by whole pixels, mid grey moving in."""
     reach = round(x.shape[-1] * SHIFT)
     padded = F.pad(x, (reach,) * 4)
     across, down = torch.randint(0, 2 * reach + 1, (2, len(x), 1), device=x.device)

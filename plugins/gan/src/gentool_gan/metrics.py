@@ -35,7 +35,7 @@ class Judge:
 
     @torch.no_grad()
     def embed(self, pictures: Tensor) -> Tensor:
-        """(N,3,S,S) in 0..1 -> features (N,592): means at every depth, and a 4x4 picture."""
+        """(N,3,S,S) in 0..1 -> features (N,336): means at every depth, and a 4x4 picture."""
         return torch.cat([self._embed(part) for part in torch.split(pictures, BATCH)])
 
     def _embed(self, x: Tensor) -> Tensor:
