@@ -111,34 +111,59 @@ def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path)
     assert list((tmp_path / "run/checkpoints").glob("*.safetensors"))
 
 
+BOTH = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import two_ranks
+from gentool import GentoolError, OutputError, TrainingError
+from gentool.training import Plan, train
+from gentool.training.distributed import agreed, leave
+{trainer}
+try:
+    plan = Plan(steps=9, batch_size=2, checkpoint_every=2)
+    train("two", trainer, None, plan, {run!r}, device="cpu")
+except GentoolError as e:
+    sys.stdout.write(" ".join(["rank", os.environ["RANK"], str(e), str(agreed(e))]) + "\\n")
+leave(0)
+"""
+
+
+def errors_of_both(folder, trainer):
+    """What two processes that train say of their errors, and whether each is known to all."""
+    code = BOTH.format(
+        tests=str(HERE), run=str(folder / "run"), trainer=textwrap.dedent(trainer).strip()
+    )
+    (folder / "both.py").write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", str(folder / "both.py")]
+    ran = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    return sorted(ran.stdout.splitlines())
+
+
 def test_an_error_of_one_process_stops_all_with_one_line(tmp_path):
-    code = """
-    import os, sys
-    sys.path.insert(0, {tests!r})
-    import two_ranks
-    from gentool import TrainingError
-    from gentool.training import Plan, train
-    from gentool.training.distributed import agreed, leave
-    def build(options, setup):
+    trainer = """
+    def trainer(options, setup):
         if setup.group.rank == 1:
             raise TrainingError("no such folder here")
         return two_ranks.Two(options, setup)
-    try:
-        train("two", build, None, Plan(steps=2, batch_size=2), {run!r}, device="cpu")
-    except TrainingError as e:
-        print("rank", os.environ["RANK"], e, agreed(e))
-    leave(0)
     """
-    code = textwrap.dedent(code).format(tests=str(HERE), run=str(tmp_path / "run"))
-    (tmp_path / "both.py").write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node=2", str(tmp_path / "both.py")]
-    ran = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True)
-    assert sorted(ran.stdout.splitlines()) == [
+    assert errors_of_both(tmp_path, trainer) == [
         "rank 0 process 1: no such folder here True",
         "rank 1 no such folder here True",
     ]
     assert not (tmp_path / "run").exists()
+
+
+def test_an_error_amid_the_training_is_told_by_the_process_that_had_it(tmp_path):
+    trainer = """
+    class trainer(two_ranks.Two):
+        def validate(self):  # which the first process does alone
+            raise OutputError("no space left")
+    """
+    assert errors_of_both(tmp_path, trainer) == [
+        "rank 0 no space left False",
+        "rank 1 another process of this training ended True",
+    ]
 
 
 def test_an_error_in_all_processes_is_one_line(pictures, vgg_like, tmp_path):

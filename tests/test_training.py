@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 
 from gentool import OutputError, TrainingError, weights
 from gentool.compute import Compute, choose
-from gentool.training import Display, Moment, Plan, Setup, Update, fit
+from gentool.training import Display, Moment, Plan, Setup, Update, fit, train
+from gentool.training.profile import Profile
 from gentool.training.stepper import Stepper
 
 HERE = Path(__file__).parent
@@ -463,6 +465,46 @@ def test_profile_counts_operations_and_compares_with_a_matrix_product(tmp_path):
     tiny.train(tmp_path, display=display, steps=10, profile=True)
     assert "GFLOP" in display.notes[-1]
     assert "that a fp32 matrix product reaches" in display.notes[-1]
+
+
+def test_profile_counts_each_update_as_often_as_it_is_due():
+    trainer, flops = tiny.TinyTrainer(), []
+    (often,) = trainer.updates
+    for updates in ([often], [replace(often, name="a"), replace(often, every=3, name="b")]):
+        profile = Profile(setup(), updates)
+        step = profile.watch(Stepper(updates, setup()))
+        for number in range(6):
+            step(Moment(number, 0.0), [[torch.rand(10, 1)]])
+        flops.append(profile.flops)
+    assert flops[1] == 4 * flops[0] > 0
+    assert "too few steps to time; 8 are needed" in profile.summary()
+
+
+def test_memory_that_runs_out_is_one_line(tmp_path):
+    class Greedy(tiny.TinyTrainer):
+        def loss(self, moment, x):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3 TiB")
+
+    for build in (lambda *_: Greedy(), lambda *_: Greedy().loss(0, 0)):
+        with pytest.raises(TrainingError, match="does not fit into memory; take a smaller --batch"):
+            train("tiny", build, None, Plan(steps=2, batch_size=4), tmp_path / "run", device="cpu")
+
+
+def test_a_checkpoint_of_other_networks_is_one_line(tmp_path):
+    class Wider(tiny.TinyTrainer):
+        def load_state(self, state):
+            torch.nn.Linear(2, 1).load_state_dict(self.model.line.state_dict())
+
+    class Other(tiny.TinyTrainer):
+        def load_state(self, state):
+            state["pool"]
+
+    tiny.train(tmp_path, steps=5)
+    for trainer, reason in ((Wider(), "size mismatch"), (Other(), "pool")):
+        with pytest.raises(
+            TrainingError, match=f"other networks than these flags make: .*{reason}"
+        ):
+            tiny.train(tmp_path, trainer, steps=9, resume=True, allow_changes=True)
 
 
 def test_tensorboard_files_hold_the_scalars(tmp_path):

@@ -51,7 +51,8 @@ class Group:
         if self.size == 1:
             return stop, share
         votes = torch.tensor([float(stop), share if self.first else 0.0], dtype=torch.float64)
-        distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
+        with _all_there():
+            distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
         return votes[0].item() > 0, votes[1].item()
 
     def share(self, failure: str | None) -> tuple[int, str] | None:
@@ -62,7 +63,8 @@ class Group:
         if self.size == 1:
             return None if failure is None else (0, failure)
         failures: list[str | None] = [None] * self.size
-        distributed.all_gather_object(failures, failure)
+        with _all_there():
+            distributed.all_gather_object(failures, failure)
         return next(((i, f) for i, f in enumerate(failures) if f is not None), None)
 
     def mean(self, values: Sequence[float]) -> list[float]:
@@ -70,7 +72,8 @@ class Group:
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
-        distributed.all_reduce(total)
+        with _all_there():
+            distributed.all_reduce(total)
         return [value / self.size for value in total.tolist()]
 
 
@@ -151,6 +154,17 @@ def all_or_none(group: Group) -> Iterator[None]:
         told = error or TrainingError(f"process {failed[0]}: {failed[1]}")
         _AGREED.append(told)
         raise told
+
+
+@contextlib.contextmanager
+def _all_there() -> Iterator[None]:
+    """A process that is gone has told why, so those that miss it need not."""
+    try:
+        yield
+    except RuntimeError as e:
+        gone = TrainingError("another process of this training ended")
+        _AGREED.append(gone)
+        raise gone from e
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from gentool import weights
+from gentool.compute import is_out_of_memory
 from gentool.errors import OutputError, TrainingError
 from gentool.files import write_file
 from gentool.progress import silent
@@ -141,7 +144,7 @@ class _Loop:
         if self.plan.resume:
             note = self.display.note if self.setup.group.first else silent
             at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
-            state.restore(self.trainer, self.average, kept)
+            self._restore(kept)
             if self.setup.group.first:
                 log.cut(self.run, at.steps)
             self.display.note(f"resuming after step {at.steps}")
@@ -155,9 +158,20 @@ class _Loop:
             raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
         return Position()
 
+    def _restore(self, kept: Mapping[str, Tensor]) -> None:
+        try:
+            state.restore(self.trainer, self.average, kept)
+        except (RuntimeError, LookupError, ValueError) as e:
+            if is_out_of_memory(e):
+                raise
+            raise TrainingError(
+                f"--resume: the checkpoint in {self.run} is of other networks than these flags "
+                f"make: {str(e).splitlines()[-1].strip()}"
+            ) from e
+
     def go(self) -> bool:
         """Train; whether all is done."""
-        profile = Profile(self.setup) if self.plan.profile else None
+        profile = Profile(self.setup, self.trainer.updates) if self.plan.profile else None
         self.started = time.perf_counter() - self.at.seconds
         self.display.begin(self.at.steps, self.steps)
         try:

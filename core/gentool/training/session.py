@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gentool import __version__, weights
-from gentool.compute import Compute, choose, describe
-from gentool.errors import UsageError
+from gentool.compute import Compute, choose, describe, is_out_of_memory
+from gentool.errors import TrainingError, UsageError
 from gentool.files import expand, write_file
 from gentool.options import Options
 from gentool.training.display import Display
@@ -75,7 +76,7 @@ def train(
         True  # batches have one size, so the quickest can be looked for
     )
     setup = Setup(plan, compute, group, display.note)
-    with all_or_none(group):
+    with all_or_none(group), _out_of_memory_explained():
         seed_everything(derive(seed, "networks"))  # the same in every process
         trainer = build(options, setup)
         if start:
@@ -100,7 +101,21 @@ def train(
         "licence": "not stated; follows from the terms of the data",
     }
     begun = _remember(run, facts) if group.first else None
-    return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
+    with _out_of_memory_explained():
+        return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
+
+
+@contextlib.contextmanager
+def _out_of_memory_explained() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as e:
+        if not is_out_of_memory(e):
+            raise
+        raise TrainingError(
+            "does not fit into memory; take a smaller --batch-size, which --accumulate makes up "
+            "for, or another --cache"
+        ) from e
 
 
 def _compute(group: Group, device: str, precision: str, threads: int | None) -> Compute:
