@@ -89,6 +89,25 @@ def test_one_bad_picture_does_not_stop_the_others(file, photos, tmp_path):
     assert len(list((tmp_path / "out").glob("*.png"))) == 11
 
 
+def test_one_bad_picture_of_a_set_is_left_out(file, photos, tmp_path, capsys):
+    (photos / "dark/8.png").write_bytes(b"no picture")
+    latents = tmp_path / "l.safetensors"
+    assert run(file, "encode", "--image", photos / "dark", "-o", latents) == 1
+    assert "8.png" in capsys.readouterr().err
+    assert json.loads(gentool_header(latents).metadata["latents"])["names"].count("8") == 0
+    assert load_file(latents)["mean"].shape == (11, 6)
+    sets = ["--having", photos / "light", "--lacking", photos / "dark"]
+    line = ["attribute", "--image", photos / "light/8.png", *sets, "-o", tmp_path / "row.png"]
+    assert run(file, *line) == 1
+    assert (tmp_path / "row.png").exists()
+    for bad in (photos / "dark").iterdir():
+        bad.write_bytes(b"no picture")
+    assert run(file, *line) == 2
+    assert "--lacking: none of its 12 pictures can be read" in capsys.readouterr().err
+    assert run(file, "encode", "--image", photos / "dark", "-o", tmp_path / "no.safetensors") == 1
+    assert not (tmp_path / "no.safetensors").exists()
+
+
 def test_interpolation_begins_and_ends_with_the_reconstructions(vae, photos):
     ends = [photos / "dark/8.png", photos / "light/9.png"]
     (row,) = vae.interpolate(start=ends[0], end=ends[1], steps=5, detail=0)
@@ -152,7 +171,14 @@ def test_files_that_are_no_latents_are_refused_in_one_line(vae, file, photos, tm
     cases = {
         "but the file": {"mean": torch.zeros(1, 7), "log_variance": torch.zeros(1, 7)},
         "log_variance missing": {"mean": torch.zeros(1, 6)},
-        "not finite": {"mean": torch.full((1, 6), torch.nan), "log_variance": torch.zeros(1, 6)},
+        "not finite": {
+            "mean": torch.full((1, 6), torch.nan).to(torch.float8_e4m3fn),
+            "log_variance": torch.zeros(1, 6),
+        },
+        "not floating-point": {
+            "mean": torch.zeros(1, 6, dtype=torch.complex64),
+            "log_variance": torch.zeros(1, 6),
+        },
     }
     for said, tensors in cases.items():
         save_file(tensors, tmp_path / "bad.safetensors", metadata)

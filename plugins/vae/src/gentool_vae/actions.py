@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gentool import Context
+from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Figures, File, Grid, Image
 from gentool.images import name_of
 from gentool.similarity import psnr, ssim
@@ -22,7 +23,10 @@ from gentool_vae.options import (
     ReconstructOptions,
     SampleOptions,
 )
-from gentool_vae.pictures import TOGETHER, draw, encode, read_square
+from gentool_vae.pictures import TOGETHER, draw, encode, read_square, read_squares
+
+if TYPE_CHECKING:
+    from gentool.images import Source
 
 Sheet = Iterator[Grid | Image]
 
@@ -115,12 +119,13 @@ def between(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 
 def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterator[File]:
-    """Yield one file with the latents of all pictures."""
-    squares = [
-        read_square(source, model.config.size, context)
-        for source in context.each(options.image, "encode")
-    ]
-    names = [_stem(source) for source in options.image]
+    """Yield one file with the latents of all pictures that can be read."""
+    names, squares = [], []
+    for source, square in read_squares(options.image, model.config.size, context, "encode"):
+        names.append(_stem(source))
+        squares.append(square)
+    if not squares:
+        return
     data = latents.pack(model, encode(model, squares, context), names)
     yield File(data, ".safetensors", names[0] if len(names) == 1 else f"{len(names)}-pictures")
 
@@ -135,11 +140,8 @@ def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
 def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterator[Grid]:
     """Yield a row for each picture: less and more of what sets two sets of pictures apart."""
     size = model.config.size
-    means = [
-        encode(model, [read_square(s, size, context) for s in sources], context).mean.mean(0)
-        for sources in (options.having, options.lacking)
-    ]
-    difference = means[0] - means[1]
+    having = _mean(model, options.having, context, "having")
+    difference = having - _mean(model, options.lacking, context, "lacking")
     amounts = torch.linspace(-options.strength, options.strength, options.steps)
     for source in context.each(options.image, "attribute"):
         with context.guard(source, options.image):
@@ -149,8 +151,17 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
             yield Grid(row, columns=options.steps, name=_stem(source))
 
 
-def _stem(source: object) -> str:
-    name = name_of(source)  # type: ignore[arg-type]
+def _mean(model: VAE, sources: Sequence[Source], context: Context, name: str) -> Tensor:
+    """Mean latent (D,) of the pictures that can be read."""
+    read = read_squares(sources, model.config.size, context, name)
+    squares = [square for _, square in read]
+    if not squares:
+        raise GentoolError(f"--{name}: none of its {len(sources)} pictures can be read")
+    return encode(model, squares, context).mean.mean(0)
+
+
+def _stem(source: Source) -> str:
+    name = name_of(source)
     return name.rpartition(".")[0] or name
 
 

@@ -77,9 +77,12 @@ def read(model: VAE, path: Path) -> Latents:
             "give those with --weights"
         )
     tensors = read_tensors(path)
-    if not all(bool(tensors[name].isfinite().all()) for name in wanted):
-        raise WeightsError(f"{path}: holds values that are not finite")
+    if not all(tensors[name].is_floating_point() for name in wanted):
+        raise WeightsError(f"{path}: its latents are not floating-point numbers")
+    # float8 cannot be asked whether it is finite
     mean, log_variance = (tensors[name].float() for name in wanted)
+    if not (mean.isfinite().all() and log_variance.isfinite().all()):
+        raise WeightsError(f"{path}: holds values that are not finite")
     return Latents(mean, log_variance, _names(about.get("names"), count))
 
 

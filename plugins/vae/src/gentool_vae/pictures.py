@@ -42,6 +42,15 @@ def read_square(source: Source, size: int, context: Context) -> Tensor:
     return pixels.clamp(0, 1).mul(255).round() / 255
 
 
+def read_squares(
+    sources: Sequence[Source], size: int, context: Context, what: str
+) -> Iterator[tuple[Source, Tensor]]:
+    """Those of a batch that can be read, each with its square; the others are told."""
+    for source in context.each(sources, what):
+        with context.guard(source, sources):
+            yield source, read_square(source, size, context)
+
+
 def encode(model: VAE, pictures: Sequence[Tensor], context: Context) -> Posterior:
     """Posterior of pictures (3,S,S), on the CPU."""
     found = []
