@@ -37,9 +37,11 @@ def load(path, seed=0):
 
 
 def name(path):
-    return (
-        "packaged" if path is None else Path(path).stem if Path(path).is_file() else Path(path).name
-    )
+    """RUN, or RUN-FILE: the files of all runs have the same names."""
+    if path is None:
+        return "packaged"
+    place = Path(path).resolve()
+    return f"{place.parent.name}-{place.stem}" if place.is_file() else place.name
 
 
 def pictures(gan, count):
@@ -137,6 +139,9 @@ def main():
         if function is figures:
             command.add_argument("--data", required=True)
     arguments = parser.parse_args()
+    names = [name(path) for path in arguments.weights]
+    if len(set(names)) < len(names):
+        parser.error(f"--weights: two would be called the same: {' '.join(names)}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.function(arguments)

@@ -132,15 +132,21 @@ def vae(a, sets):
         source = benchmark.file_of(Path(path)) if path else packaged("vae")
         plain = weights.read_header(source).metadata["method"] == "plain-vae"
         net = weights.load(PlainVAE if plain else VAE, source)
+        seeds = []
         for seed in range(a.seeds):
             torch.manual_seed(seed)
             samples, found = benchmark.measure(net, a.n, test, train, Context(compute, seed))
             files[f"{label}/{seed}"] = benchmark.keep(
                 samples, train, a.output / "vae" / f"{label}-{seed}"
             )
-            figures[label] = found
+            seeds.append(found)
+        figures[label] = _means(seeds)
     about, rows = _judged(a, sets, files, {})
     return about, {label: row | figures.get(label, {}) for label, row in rows.items()}
+
+
+def _means(seeds):
+    return {key: statistics.fmean(seed[key] for seed in seeds) for key in seeds[0]}
 
 
 def _judged(a, sets, files, labels):
@@ -152,7 +158,7 @@ def _judged(a, sets, files, labels):
     second = _classified(a, files, labels) if a.classifier else {}
     for label in sets:
         seeds = [found[f"{label}/{s}"] | second.get(f"{label}/{s}", {}) for s in range(a.seeds)]
-        rows[label] = {key: statistics.fmean(seed[key] for seed in seeds) for key in seeds[0]}
+        rows[label] = _means(seeds)
     if "test" in second:
         rows["test pictures"] = second["test"]
     return f"{a.n} samples a seed, {a.seeds} seeds, against CIFAR-10's training pictures", rows
