@@ -78,14 +78,15 @@ def test_hostile_configs_are_one_line(tmp_path):
             Compact.from_config({"width8": width})
 
 
-def build(teacher, photos, **options):
-    setup = Setup(Plan(data=[str(photos)], batch_size=4), choose("cpu", "fp32"))
+def build(teacher, photos, precision="fp32", **options):
+    setup = Setup(Plan(data=[str(photos)], batch_size=4), choose("cpu", precision))
     return DistillationTrainer(TrainOptions(teacher=[teacher], crop_size=64, **options), setup)
 
 
-def test_pictures_of_the_pool_are_optimised_through_the_network(teacher, photos):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_pictures_of_the_pool_are_optimised_through_the_network(teacher, photos, precision):
     torch.manual_seed(0)
-    trainer = build(teacher, photos, pool=2, pool_from=0)
+    trainer = build(teacher, photos, precision, pool=2, pool_from=0)
     batch = type("Batch", (), {"pictures": trainer.datasets[0].sample(4, trainer.setup)})
     total, terms = trainer.loss(Moment(0, 0.0), batch)
     assert total.item() == pytest.approx((terms["content"] + 0.5 * terms["gram"]).item())
@@ -95,6 +96,9 @@ def test_pictures_of_the_pool_are_optimised_through_the_network(teacher, photos)
     again = build(teacher, photos, pool=2, pool_from=0)
     again.load_state({n: t.clone() for n, t in trainer.state().items()})
     assert torch.equal(again.pool["picture"], trainer.pool["picture"])
+    larger = build(teacher, photos, pool=3)  # as --allow-changes lets pass
+    larger.load_state(trainer.state())
+    assert len(larger.pool["picture"]) == len(larger.left) == 3
 
 
 def test_a_short_training_learns_and_gives_a_loadable_network(teacher, photos, tmp_path, capsys):

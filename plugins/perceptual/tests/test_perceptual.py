@@ -6,7 +6,14 @@ from safetensors.torch import save_file
 
 from gentool import WeightsError, losses
 from gentool_perceptual.features import CONVOLUTIONS, FeatureNet, Features
-from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss, gram, statistics
+from gentool_perceptual.losses import (
+    ContentLoss,
+    GramLoss,
+    SlicedWassersteinLoss,
+    StatisticsLoss,
+    gram,
+    statistics,
+)
 
 
 def network(upto, distilled=False):
@@ -48,6 +55,11 @@ def test_plain_networks_take_the_published_normalisation():
     assert value.item() == pytest.approx(255 - 123.68, abs=1e-3)
 
 
+def test_other_tensors_of_a_file_are_left_alone():
+    tensors = network("1_2") | {"classifier.0.weight": torch.zeros(2, 3)}
+    assert FeatureNet(tensors).layers == ("relu1_1", "relu1_2")
+
+
 def test_each_layer_comes_from_the_first_network_that_has_it():
     exact, distilled = FeatureNet(network("2_2")), FeatureNet(network("4_1", distilled=True))
     found = Features([exact, distilled], ["relu1_1", "relu2_1", "relu4_1"])(
@@ -72,6 +84,11 @@ def test_unfit_files_and_missing_layers_are_one_line(tmp_path):
     save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match="not a VGG-19 feature network"):
         Features.load([tmp_path / "a.safetensors"])
+    for name, tensor in (("bias", None), ("weight", torch.zeros(4, 4))):
+        tensors = network("2_1") | {f"conv1_2.{name}": tensor}
+        save_file({n: t for n, t in tensors.items() if t is not None}, tmp_path / "c.safetensors")
+        with pytest.raises(WeightsError, match="conv1_2 must be a 3x3 convolution of 4 channels"):
+            Features.load([tmp_path / "c.safetensors"])
     save_file(network("2_1"), tmp_path / "b.safetensors")
     with pytest.raises(WeightsError, match="no feature network given has layer relu3_1, relu4_1"):
         Features.load([tmp_path / "b.safetensors"])
@@ -104,6 +121,38 @@ def test_style_losses_compare_pictures_of_different_sizes():
     a, b = {"x": torch.rand(1, 4, 8, 8)}, {"x": torch.rand(1, 4, 5, 9)}
     assert StatisticsLoss(["x"])(a, b)["style"].isfinite()
     assert GramLoss(["x"])(a, b)["gram"].isfinite()
+
+
+@pytest.mark.parametrize("backward_inside", [False, True])
+def test_gram_is_float32_inside_autocast_and_so_is_its_gradient(backward_inside):
+    torch.manual_seed(0)
+    alone, inside = (torch.rand(2, 5, 6, 7).requires_grad_() for _ in range(2))
+    with torch.no_grad():
+        inside.copy_(alone)
+    gram(alone).square().sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        total = gram(inside).square().sum()
+        if backward_inside:
+            total.backward()
+    if not backward_inside:
+        total.backward()
+    assert torch.equal(inside.grad, alone.grad)
+
+
+def test_sliced_wasserstein_is_float32_inside_autocast():
+    a, b = ({"x": torch.rand(1, 4, 8, 8)} for _ in range(2))
+    terms = []
+    for enabled in (False, True):
+        loss = SlicedWassersteinLoss(["x"], generator=torch.Generator().manual_seed(0))
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            terms.append(loss(a, b)["sliced-wasserstein"])
+    assert torch.equal(*terms)
+
+
+def test_a_map_of_one_position_has_no_spread():
+    mean, std = statistics(torch.rand(1, 3, 1, 1))
+    assert mean.isfinite().all()
+    assert (std < 1e-3).all()
 
 
 def test_losses_are_float32_under_bf16_features():

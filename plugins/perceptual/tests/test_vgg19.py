@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,3 +139,13 @@ def test_a_mean_in_the_file_is_used(published):
     tensors["mean"] = torch.full((3,), 255.0)
     net = FeatureNet(tensors)
     assert net(torch.ones(1, 3, 4, 4), ["relu1_1"])["relu1_1"].abs().max() < 1e-4
+
+
+def test_options_that_take_paths_can_name_it(monkeypatch, tmp_path):
+    def fetch(progress):
+        raise WeightsError("asked for VGG-19")
+
+    monkeypatch.setattr(vgg19, "fetch", fetch)
+    with pytest.raises(WeightsError, match="asked for VGG-19"):
+        Features.load([Path("vgg19")])
+    assert Features.load([Path("perceptual")]).plan

@@ -60,14 +60,34 @@ class FeatureNet(nn.Module):
         # [123.68, 116.779, 103.939] is the training mean of the published VGG-19, RGB, 0..255
         mean = tensors.get("mean", torch.tensor([123.68, 116.779, 103.939]))
         self.register_buffer("mean", mean.float().view(1, 3, 1, 1))
-        modules = {name.rsplit(".", 1)[0] for name in tensors if name != "mean"}
-        for name in sorted(modules):
-            weight, bias = tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float()
-            out_channels, in_channels, size, _ = weight.shape
-            conv = nn.Conv2d(in_channels, out_channels, size)
-            conv.load_state_dict({"weight": weight, "bias": bias})
-            self.add_module(name, conv)
+        channels = 3
+        if self.distilled:
+            channels = self._add("input", tensors, 3, 1)
+        for name in self.names:
+            channels = self._add(f"conv{name}", tensors, channels, 3)
+            if self.distilled and f"to_vgg{name}.weight" in tensors:
+                self._add(f"to_vgg{name}", tensors, channels, 1)
         self.eval().requires_grad_(False)
+
+    def _add(self, name: str, tensors: Mapping[str, Tensor], channels: int, size: int) -> int:
+        """Add a convolution from the file, whose other tensors are none of ours; its channels."""
+        weight, bias = (tensors.get(f"{name}.{part}") for part in ("weight", "bias"))
+        if (
+            weight is None
+            or bias is None
+            or weight.dim() != 4
+            or weight.shape != (*bias.shape, channels, size, size)
+        ):
+            raise WeightsError(
+                f"not a VGG-19 feature network: {name} must be a {size}x{size} convolution of "
+                f"{channels} channels, with a bias"
+            )
+        # the distilled one reflects the picture at its edges
+        padding = 0 if self.distilled else size // 2
+        conv = nn.Conv2d(channels, len(bias), size, padding=padding)
+        conv.load_state_dict({"weight": weight, "bias": bias})
+        self.add_module(name, conv)
+        return len(bias)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -84,7 +104,8 @@ class FeatureNet(nn.Module):
         for name in self.names:
             if name.endswith("_1") and name != "1_1":
                 h = F.max_pool2d(h, 2)
-            h = F.pad(h, (1, 1, 1, 1), mode="reflect" if self.distilled else "constant")
+            if self.distilled:
+                h = F.pad(h, (1, 1, 1, 1), mode="reflect")
             h = F.relu(self.get_submodule(f"conv{name}")(h))
             if f"relu{name}" in wanted:
                 head = f"to_vgg{name}"
@@ -146,11 +167,11 @@ class Features(nn.Module):
 
 
 def _network(source: Source, progress: Progress | None) -> FeatureNet | CompactNet:
-    if source == VGG19:
+    if str(source) == VGG19:  # options give names as paths
         from gentool_perceptual import vgg19
 
         source = vgg19.fetch(progress)
-    path = weights.packaged(CARD)[0] if source == PACKAGED else Path(source)
+    path = weights.packaged(CARD)[0] if str(source) == PACKAGED else Path(source)
     if weights.read_header(path).metadata.get("method") == CARD.name:
         return weights.load(Compact, path, CARD.name).net
     return FeatureNet(weights.read_tensors(path))

@@ -28,8 +28,14 @@ def _relative(prediction: Tensor, target: Tensor) -> Tensor:
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Per-channel mean and standard deviation over positions: (N,C,h,w) -> (N,C), (N,C)."""
     flat = features.float().flatten(2)
-    var, mean = torch.var_mean(flat, 2)
+    # a map of one position, of a small picture's deepest layer, has no spread
+    var, mean = torch.var_mean(flat, 2, correction=min(1, flat.shape[2] - 1))
     return mean, (var + 1e-8).sqrt()
+
+
+def _in_float32(features: Tensor) -> torch.autocast:
+    """Matrix products in the body are what the module promises, inside autocast as well."""
+    return torch.autocast(features.device.type, enabled=False)
 
 
 def gram(features: Tensor) -> Tensor:
@@ -46,12 +52,14 @@ class _Symmetric(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, flat: Tensor) -> Tensor:
         ctx.save_for_backward(flat)
-        return flat.transpose(1, 2) @ flat
+        with _in_float32(flat):
+            return flat.transpose(1, 2) @ flat
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (flat,) = ctx.saved_tensors
-        slope: Tensor = flat @ (gradient + gradient.transpose(1, 2))
+        with _in_float32(flat):
+            slope: Tensor = flat @ (gradient + gradient.transpose(1, 2))
         return slope
 
 
@@ -122,7 +130,8 @@ class SlicedWassersteinLoss:
         channels = prediction.shape[1]
         drawn = torch.randn(self.directions or channels, channels, generator=self.generator)
         slices = torch.nn.functional.normalize(drawn, dim=1).to(prediction.device)
-        p, t = ((slices @ f.float().flatten(2)).sort(2).values for f in (prediction, target))
+        with _in_float32(slices):
+            p, t = ((slices @ f.float().flatten(2)).sort(2).values for f in (prediction, target))
         if p.shape[2] != t.shape[2]:  # compare the same quantiles
             t = torch.nn.functional.interpolate(t, p.shape[2], mode="linear", align_corners=True)
         return ((p - t).square().mean((1, 2)) / t.square().mean((1, 2)).clamp_min(1e-6)).mean()

@@ -55,7 +55,7 @@ class StyleDistance(_Metric):
 
 class PerceptualDistance(_Metric):
     """Mean distance of unit feature vectors, as LPIPS without its learned weights
-    (Zhang et al. 2018, eq. 1); 0 for equal pictures, at most 4 in theory.
+    (Zhang et al. 2018, eq. 1); 0 for equal pictures, at most 2, as features are never negative.
     """
 
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, float]:

@@ -33,7 +33,8 @@ class DistillationTrainer(Trainer):
         crop = ScaleCrop(options.crop_size, LONG_SIDES)
         self.datasets = (Pictures(setup.plan.data, crop),)
         self.held_out = Pictures(setup.plan.data, crop, split="held-out", flip=False)
-        self.teacher = setup.place(Features.load(options.teacher, LAYERS))
+        # not the compact network: torch 2.13 compiles the gradient of its padding wrongly on a CPU
+        self.teacher = setup.compile(setup.place(Features.load(options.teacher, LAYERS)))
         self.model = Compact()
         self._match_teacher()
         setup.place(self.model)
@@ -43,7 +44,10 @@ class DistillationTrainer(Trainer):
         )
         self.updates = (Update(self.model.networks, optimizer, self.loss),)
         size = (options.pool, 3, options.crop_size, options.crop_size)
-        self.pool = {n: torch.zeros(size) for n in ("picture", "content", "style", "momentum")}
+        self.pool = {
+            name: torch.zeros(size, device=setup.device)
+            for name in ("picture", "content", "style", "momentum")
+        }
         self.left = torch.zeros(options.pool, dtype=torch.int64)  # evaluations until replaced
 
     def _match_teacher(self) -> None:
@@ -59,12 +63,15 @@ class DistillationTrainer(Trainer):
         pictures = self._vary(batch.pictures)
         if self.options.pool and moment.step >= self.options.pool_from:
             pictures = torch.cat([pictures, self._from_pool(batch.pictures)])
-        with torch.no_grad(), self.setup.autocast():
-            target = self.teacher(pictures)
-        with self.setup.autocast():
-            found = self.model.net(pictures)
-        terms = self.feature_loss(found, target) | self.gram_loss(found, target)
+        terms = self._terms(pictures)
         return terms["content"] + self.options.gram_weight * terms["gram"], terms
+
+    def _terms(self, pictures: Tensor) -> Mapping[str, Tensor]:
+        with self.setup.autocast():
+            with torch.no_grad():
+                target = self.teacher(pictures)
+            found = self.model.net(pictures)
+        return self.feature_loss(found, target) | self.gram_loss(found, target)
 
     def _vary(self, pictures: Tensor) -> Tensor:
         """Noise on a quarter of the pictures and another picture shining through a sixth."""
@@ -80,12 +87,12 @@ class DistillationTrainer(Trainer):
         chosen = torch.randperm(self.options.pool)[: max(1, len(fresh) // 2)]
         for place, i in enumerate(chosen.tolist()):
             if self.left[i] <= 0:
-                content, style = fresh[place].cpu(), fresh[-1 - place].cpu()
-                self.pool["content"][i], self.pool["style"][i] = content, style
-                self.pool["picture"][i], self.pool["momentum"][i] = content, 0.0
+                self.pool["content"][i], self.pool["style"][i] = fresh[place], fresh[-1 - place]
+                self.pool["picture"][i], self.pool["momentum"][i] = fresh[place], 0.0
                 self.left[i] = torch.randint(*LIFE, ()).item()
+        where = chosen.to(fresh.device)
         picture, content, style, momentum = (
-            self.pool[n][chosen].to(fresh) for n in ("picture", "content", "style", "momentum")
+            self.pool[n][where] for n in ("picture", "content", "style", "momentum")
         )
         with torch.no_grad(), self.setup.autocast():
             targets = {n: gram(f) for n, f in self.model.net(style).items()}
@@ -101,18 +108,15 @@ class DistillationTrainer(Trainer):
             (slope,) = torch.autograd.grad(far, leaf)
             momentum = 0.8 * momentum + slope / slope.abs().mean().clamp_min(1e-20)
             picture = (picture - STEP * momentum.sign()).clamp(0, 1).detach()
-        self.pool["picture"][chosen] = picture.cpu()
-        self.pool["momentum"][chosen] = momentum.detach().cpu()
+        self.pool["picture"][where] = picture
+        self.pool["momentum"][where] = momentum.detach()
         self.left[chosen] -= self.options.pool_steps
         return picture
 
     def validate(self) -> Mapping[str, float]:
         """Relative distances on held-out pictures, the same every time."""
         pictures = self.held_out.sample(16, self.setup)
-        with self.setup.autocast():
-            found, target = self.model.net(pictures), self.teacher(pictures)
-        terms = self.feature_loss(found, target) | self.gram_loss(found, target)
-        figures = {name: term.item() for name, term in terms.items()}
+        figures = {name: term.item() for name, term in self._terms(pictures).items()}
         return {"score": figures["content"] + self.options.gram_weight * figures["gram"]} | figures
 
     def preview(self) -> list[Grid]:
@@ -125,5 +129,7 @@ class DistillationTrainer(Trainer):
         return {**self.pool, "left": self.left}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        self.pool = {name: state[name] for name in self.pool}
+        if state["picture"].shape != self.pool["picture"].shape:
+            return  # of another size, which --allow-changes let pass: it begins anew
+        self.pool = {name: state[name].to(self.setup.device) for name in self.pool}
         self.left = state["left"]
