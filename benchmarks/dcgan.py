@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from gentool import Trainer
 from gentool.training import Update
-
-LATENT = 100
-
-
-def generator():
-    """(N,100,1,1) to (N,3,32,32) in -1..1."""
-    layers, width = [], LATENT
-    for out in (256, 128, 64):
-        first = width == LATENT
-        layers += [
-            nn.ConvTranspose2d(width, out, 4, 1 if first else 2, 0 if first else 1, bias=False),
-            nn.BatchNorm2d(out),
-            nn.ReLU(inplace=True),
-        ]
-        width = out
-    return nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, 2, 1), nn.Tanh())
-
-
-def discriminator():
-    """(N,3,32,32) in -1..1 to logits (N,1,1,1)."""
-    layers, width = [], 3
-    for out in (64, 128, 256):
-        layers.append(nn.Conv2d(width, out, 4, 2, 1, bias=width == 3))
-        layers += [nn.BatchNorm2d(out)] * (width != 3)
-        layers.append(nn.LeakyReLU(0.2, inplace=True))
-        width = out
-    return nn.Sequential(*layers, nn.Conv2d(width, 1, 4))
-
-
-class Model(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.generator = generator()
-
-    @classmethod
-    def from_config(cls, config):  # noqa: ARG003 - the protocol's
-        return cls()
-
-    def get_config(self):
-        return {}
-
-    @property
-    def networks(self):
-        return {"generator": self.generator}
+from gentool_gan.discriminators import DCGANDiscriminator
+from gentool_gan.nets import GAN, dcgan_config
 
 
 class Adversaries:
     """The two losses, shared by the engine's trainer and the bare loop."""
 
     def __init__(self, place, autocast):
-        self.model = Model()
-        self.generator, self.discriminator = place(self.model.generator), place(discriminator())
+        self.model = GAN(dcgan_config(32))
+        config = self.model.config
+        self.generator = place(self.model.generator)
+        self.discriminator = place(DCGANDiscriminator(config, config.width))
         self.autocast = autocast
         self.optimizers = [
             torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999))
@@ -68,10 +27,10 @@ class Adversaries:
 
     def judge(self, pictures):
         with self.autocast():
-            return self.discriminator(pictures).flatten().float()
+            return self.discriminator(pictures).float()
 
     def make(self, count, device):
-        noise = torch.randn(count, LATENT, 1, 1, device=device)
+        noise = torch.randn(count, self.model.config.latent, device=device)
         with self.autocast():
             return self.generator(noise)
 

@@ -19,6 +19,7 @@ CORE_API = {  # what a plugin may import of core; gentool itself stands for ever
     "gentool.losses",
     "gentool.metrics",
     "gentool.progress",
+    "gentool.feature_sets",
     "gentool.similarity",
     "gentool.testing",
     "gentool.training",

@@ -6,16 +6,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from gentool import WeightsError
-from gentool_gan.nets import (
-    DISCRIMINATORS,
-    GAN,
-    Config,
+from gentool_gan.discriminators import (
+    LAYERS,
     DCGANDiscriminator,
-    ModulatedNorm,
+    FeatureDiscriminator,
     ResidualDiscriminator,
-    UpConv,
-    dcgan_config,
 )
+from gentool_gan.nets import GAN, Config, ModulatedNorm, UpConv, dcgan_config
+from gentool_perceptual.features import Features
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -50,8 +48,12 @@ def test_pictures_and_logits_have_their_shapes(net, size):
     pictures = model(torch.randn(2, config.latent), labels)
     assert pictures.shape == (2, 3, size, size)
     assert 0 <= pictures.min() < pictures.max() <= 1
-    logits = DISCRIMINATORS[net](config, 4)(pictures * 2 - 1, labels)
-    assert logits.shape == (2,)
+    judges = [DCGANDiscriminator(config, 4)]
+    if net == "residual":
+        features = FeatureDiscriminator(config, 4, Features.load(layers=LAYERS), (1.0, 1.0))
+        judges = [ResidualDiscriminator(config, 4), features]
+    for judge in judges:
+        assert judge(pictures * 2 - 1, labels).shape == (2,)
 
 
 def test_the_default_fits_its_budget_twice():
@@ -95,6 +97,26 @@ def test_classes_change_the_picture_and_mix():
     assert not torch.allclose(cat, mixed, atol=1e-3)
     with pytest.raises(ValueError, match="give it labels"):
         model(latents)
+
+
+def test_a_class_is_heard_beside_the_latent():
+    net = GAN(Config(classes=tuple("abcdefghij"))).generator
+    latents, labels = torch.randn(64, 128), torch.arange(10).repeat(64)
+    code = net.code(latents.repeat_interleave(10, 0), labels)
+    for block in net.blocks:
+        told = block.norm1.scale_shift(code).view(64, 10, -1)  # a row of classes for each latent
+        by_class, by_latent = told.mean(0).var(0).sum(), told.mean(1).var(0).sum()
+        assert by_class > 0.1 * by_latent
+
+
+def test_the_features_that_judge_stay_frozen_and_carry_gradients():
+    net = FeatureDiscriminator(Config(classes=CLASSES), 4, Features.load(layers=LAYERS), (1.0, 1.0))
+    assert not any(p.requires_grad for p in net.features.parameters())
+    pictures = (torch.rand(2, 3, 32, 32) * 2 - 1).requires_grad_()
+    net(pictures, torch.tensor([0, 1])).sum().backward()
+    assert pictures.grad.abs().min(0).values.min() > 0  # every pixel is judged
+    learning = {n for n, p in net.named_parameters() if p.requires_grad}
+    assert learning == {n for n, p in net.named_parameters() if p.grad is not None}
 
 
 def test_the_discriminator_judges_the_class_by_projection():

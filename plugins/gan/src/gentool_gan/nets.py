@@ -1,4 +1,4 @@
-"""Two generators with their discriminators: `residual`, a modern small one, and `dcgan`.
+"""Two generators: `residual`, a modern small one, and `dcgan`.
 
 Latents are (N,latent) standard normal, labels (N,) int64 or None, pictures (N,3,S,S): 0..1 outside
 of :class:`GAN`, -1..1 inside of the networks.
@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from gentool.errors import WeightsError
 from gentool.weights import config_values
@@ -130,7 +129,9 @@ class ResidualGenerator(nn.Module):
         self.blocks = nn.ModuleList(UpBlock(a, b, code) for a, b in itertools.pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
         self.rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
-        _orthogonal(self)
+        orthogonal(self)
+        if self.embed is not None:  # as large as the latent beside it, or it would not be heard
+            nn.init.normal_(self.embed.weight)
 
     def code(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Latent and class as one vector (N,code); ``labels`` may be shares (N,classes)."""
@@ -149,59 +150,8 @@ class ResidualGenerator(nn.Module):
         return torch.tanh(self.rgb(F.relu(self.norm(x))))
 
 
-class DownBlock(nn.Module):
-    """(N,in,H,W) -> (N,out,H/2,W/2), or of the same size: pre-activation residual.
-
-    It is halved between its convolutions: the second costs a quarter.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, down: bool = True) -> None:
-        super().__init__()
-        self.down = down
-        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.skip = nn.Conv2d(in_channels, out_channels, 1) if down else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(x))
-        if self.down:
-            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-        kept: Tensor = self.skip(x)
-        added: Tensor = self.conv2(F.relu(y))
-        return kept + added
-
-
-class ResidualDiscriminator(nn.Module):
-    """Pictures (N,3,S,S) in -1..1 and labels -> logits (N,).
-
-    Spectrally normalised (Miyato et al. 2018); a class is judged by projection (Miyato & Koyama
-    2018).
-    """
-
-    def __init__(self, c: Config, width: int) -> None:
-        super().__init__()
-        widths = [width * min(4, 2**stage) for stage in range(c.stages + 1)]
-        self.stem = nn.Conv2d(3, width, 3, padding=1)
-        self.blocks = nn.Sequential(
-            *(DownBlock(a, b) for a, b in itertools.pairwise(widths)),
-            DownBlock(widths[-1], widths[-1], down=False),
-        )
-        self.head = nn.Linear(widths[-1], 1)
-        self.embed = nn.Embedding(len(c.classes), widths[-1]) if c.classes else None
-        _orthogonal(self)
-        for module in [*self.modules()]:
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
-                spectral_norm(module)
-
-    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = F.relu(self.blocks(self.stem(pictures))).sum((2, 3))
-        logits: Tensor = self.head(features)[:, 0]
-        if self.embed is not None:
-            logits = logits + (self.embed(labels) * features).sum(1)
-        return logits
-
-
-def _orthogonal(net: nn.Module) -> None:
+def orthogonal(net: nn.Module) -> None:
+    """Start convolutions, linear layers and embeddings orthogonal (Saxe et al. 2014)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Embedding | nn.Linear):
             nn.init.orthogonal_(module.weight)
@@ -226,33 +176,15 @@ class DCGANGenerator(nn.Module):
             ]
         layers += [nn.ConvTranspose2d(widths[-1], 3, 4, 2, 1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
-        _small_normal(self)
+        small_normal(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         pictures: Tensor = self.layers(latents[:, :, None, None])
         return pictures
 
 
-class DCGANDiscriminator(nn.Module):
-    """Pictures (N,3,S,S) in -1..1 -> logits (N,), without classes."""
-
-    def __init__(self, c: Config, width: int) -> None:
-        super().__init__()
-        widths = [width * 2**stage for stage in range(c.stages)]
-        layers: list[nn.Module] = []
-        for number, (a, b) in enumerate(zip([3, *widths], widths, strict=False)):
-            layers.append(nn.Conv2d(a, b, 4, 2, 1, bias=not number))
-            layers += [nn.BatchNorm2d(b)] if number else []
-            layers.append(nn.LeakyReLU(0.2, inplace=True))
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, START))
-        _small_normal(self)
-
-    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.layers(pictures)
-        return logits.flatten()
-
-
-def _small_normal(net: nn.Module) -> None:
+def small_normal(net: nn.Module) -> None:
+    """Start as Radford et al. 2015 say: N(0, 0.02), and BatchNorm's factors N(1, 0.02)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)
@@ -263,7 +195,6 @@ def _small_normal(net: nn.Module) -> None:
 # --- the model --------------------------------------------------------------------------------
 
 GENERATORS = {"residual": ResidualGenerator, "dcgan": DCGANGenerator}
-DISCRIMINATORS = {"residual": ResidualDiscriminator, "dcgan": DCGANDiscriminator}
 
 
 class GAN(nn.Module):

@@ -80,6 +80,12 @@ class TrainOptions(Options):
     latent: int | None = Field(
         None, ge=1, le=1024, description="Numbers that a picture is made from (default: 128)"
     )
+    discriminator: Literal["features", "pixels"] | None = Field(
+        None,
+        description="What judges: a network over frozen features up to relu3_1 and the pixels, "
+        "which needs far fewer pictures, or over the pixels alone (default: features; dcgan: its "
+        "own)",
+    )
     discriminator_width: int | None = Field(
         None, ge=4, le=512, description="Channels of the discriminator at its largest (default: 64)"
     )
@@ -106,7 +112,7 @@ class TrainOptions(Options):
         if self.net == "dcgan":
             if self.conditional:
                 raise ValueError("--conditional: the dcgan preset has no classes")
-            for name in ("width", "latent"):
+            for name in ("width", "latent", "discriminator"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--{name}: the dcgan preset's is fixed; leave it out")
         return self

@@ -12,14 +12,22 @@ from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
 from gentool_gan.augment import augment
+from gentool_gan.discriminators import (
+    LAYERS,
+    DCGANDiscriminator,
+    FeatureDiscriminator,
+    ResidualDiscriminator,
+)
 from gentool_gan.health import Health, relative_spread
 from gentool_gan.losses import GAMES, r1
 from gentool_gan.metrics import Judge
-from gentool_gan.nets import DISCRIMINATORS, GAN, Config, dcgan_config
+from gentool_gan.nets import GAN, Config, dcgan_config
 from gentool_gan.options import TrainOptions
+from gentool_perceptual.features import Features
 
 PREVIEW = (8, 10)  # rows of latents, columns at most: one for each class
 CALIBRATION = 20  # batches that BatchNorm's statistics are taken from
+SCALED = 64  # pictures that features are scaled by
 FIGURED = 2000  # pictures on each side that the figures of a validation are computed from
 
 
@@ -30,14 +38,16 @@ class Recipe(NamedTuple):
     generator_rate: float
     discriminator_rate: float
     betas: tuple[float, float]
+    discriminator: str
     discriminator_width: int
     augment: str
 
 
 RECIPES = {
     # rates of Heusel et al. 2017 and Zhang et al. 2018: one step of each network a batch
-    "residual": Recipe("hinge", 2e-4, 4e-4, (0.0, 0.9), 64, "translation,cutout"),
-    "dcgan": Recipe("bce", 2e-4, 2e-4, (0.5, 0.999), 64, ""),  # Radford et al. 2015, section 4
+    "residual": Recipe("hinge", 2e-4, 4e-4, (0.0, 0.9), "features", 64, "translation,cutout"),
+    # Radford et al. 2015, section 4
+    "dcgan": Recipe("bce", 2e-4, 2e-4, (0.5, 0.999), "pixels", 64, ""),
 }
 
 
@@ -51,9 +61,7 @@ class GANTrainer(Trainer):
         self.datasets = (self.pictures,)
         self.model = GAN(_config(options, self.pictures))
         self.generator = setup.place(self.model.generator)
-        self.discriminator = setup.place(
-            DISCRIMINATORS[options.net](self.model.config, recipe.discriminator_width)
-        )
+        self.discriminator = setup.place(self._discriminator())
         self.game = GAMES[recipe.loss]
         self.judge: Judge | None = None
         rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
@@ -62,7 +70,7 @@ class GANTrainer(Trainer):
         self.updates = tuple(
             Update(
                 {name: nets[name]},
-                torch.optim.Adam(nets[name].parameters(), rates[name], recipe.betas),
+                torch.optim.Adam(learning(nets[name]), rates[name], recipe.betas),
                 losses[name],
                 name=name,
             )
@@ -71,6 +79,20 @@ class GANTrainer(Trainer):
         self.health = Health(setup, self.updates)
         self._make = setup.compile(self.generator)
         self._judge = setup.compile(self.discriminator)
+
+    def _discriminator(self) -> torch.nn.Module:
+        config, width = self.model.config, self.recipe.discriminator_width
+        if self.options.net == "dcgan":
+            return DCGANDiscriminator(config, width)
+        if self.recipe.discriminator == "pixels":
+            return ResidualDiscriminator(config, width)
+        features = self.setup.place(Features.load(layers=LAYERS))
+        real = self.pictures.sample(min(SCALED, len(self.pictures)), self.setup)
+        with torch.no_grad():
+            seen = features(real)
+        deviations = (float(seen[name].std().clamp_min(1e-6)) for name in LAYERS)
+        half, quarter = (1 / deviation for deviation in deviations)
+        return FeatureDiscriminator(config, width, features, (half, quarter))
 
     # --- one step -----------------------------------------------------------------------------
 
@@ -186,6 +208,11 @@ class GANTrainer(Trainer):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.health.load_state(state)
+
+
+def learning(net: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [p for p in net.parameters() if p.requires_grad]
 
 
 def _recipe(options: TrainOptions) -> Recipe:
