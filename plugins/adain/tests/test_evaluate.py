@@ -1,6 +1,7 @@
 """`gentool evaluate` on real pictures, with tiny feature networks."""
 
 import json
+import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -43,10 +44,12 @@ def evaluate(pairs, *more):
 
 
 def test_evaluate_prints_pairs_mean_and_median_and_draws_them(pairs, capsys):
+    for side in ("content", "style"):
+        (pairs / side / "0.png").rename(pairs / side / "a&b.png")
     plot, kept = pairs / "plot.svg", pairs / "kept"
     assert evaluate(pairs, "--plot", str(plot), "--keep", str(kept)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["pair", "0", "1", "mean", "median"]
+    assert [line.split()[0] for line in lines] == ["pair", "1", "a&b", "mean", "median"]
     assert len(ET.parse(plot).findall(".//{*}circle")) == 2
     with Image.open(kept / "1.png") as painted:
         assert painted.size == (64, 48)
@@ -65,13 +68,18 @@ def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
     [
         (["nothing", "--pairs", "{pairs}"], "nothing"),
         (["adain", "--pairs", "{pairs}/gone"], "there is no folder"),
+        (["adain", "--pairs", "{pairs}", "--plot", "{pairs}/gone/p.svg"], "--plot: there is no fo"),
+        (
+            ["adain", "--pairs", "{pairs}", "--keep", "{pairs}/style/0.png"],
+            "cannot make the folder",
+        ),
         (["adain", "--pairs", "{pairs}/lonely"], "x has only one of content and style"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_in_one_line(pairs, capsys, line, reason):
     for side in ("content", "style"):
         (pairs / "lonely" / side).mkdir(parents=True)
-    (pairs / "content/0.png").rename(pairs / "lonely/content/x.png")
+    shutil.copy(pairs / "content/0.png", pairs / "lonely/content/x.png")
     assert invoke(["evaluate", *(part.format(pairs=pairs) for part in line)]) == 2
     error = capsys.readouterr().err.strip()
     assert reason in error

@@ -42,8 +42,8 @@ def options(folders, vgg_like):
     }
 
 
-def build(folders, options, **changed):
-    setup = Setup(Plan(data=[str(folders / "photos")], batch_size=2), choose("cpu", "fp32"))
+def build(folders, options, precision="fp32", **changed):
+    setup = Setup(Plan(data=[str(folders / "photos")], batch_size=2), choose("cpu", precision))
     torch.manual_seed(0)
     return AdaINTrainer(TrainOptions(**{**options, **changed}), setup)
 
@@ -121,6 +121,21 @@ def test_unusable_data_and_teachers_are_one_line(folders, options, field, conten
         path.write_bytes(content)
     with pytest.raises((WeightsError, TrainingError), match=error):
         build(folders, options, **{field: [path]})
+
+
+def test_a_batch_of_one_which_would_learn_no_style_is_refused(folders, options):
+    setup = Setup(Plan(data=[str(folders / "photos")], batch_size=1), choose("cpu", "fp32"))
+    with pytest.raises(TrainingError, match="--batch-size: must be at least 2"):
+        AdaINTrainer(TrainOptions(**options), setup)
+
+
+def test_it_trains_in_bf16(folders, options):
+    trainer = build(folders, options, "bf16")
+    stepper, batches = Stepper(trainer.updates, trainer.setup), take(trainer)
+    before = [p.clone() for p in trainer.model.parameters()]
+    scalars = [stepper(Moment(step, 0.0), batches) for step in range(2)]
+    assert all(value.isfinite() for found in scalars for value in found.values())
+    assert not any(map(torch.equal, before, trainer.model.parameters()))
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import statistics
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 import click
 
 import gentool
-from gentool import Method, UsageError
+from gentool import Method, OutputError, UsageError
+from gentool.files import write_file
 from gentool.images import SUFFIXES
 
 FIGURES = ("content", "style", "gram", "ssim")
@@ -53,9 +55,17 @@ def command(
     method = gentool.load(name, weights=weights, seed=seed)
     if "stylize" not in {action.name for action in method.card.actions}:
         raise UsageError(f"{name} does not stylize; evaluate measures style transfer")
-    table = evaluate(method, sorted(pair(pairs)), features, keep)
+    found = sorted(pair(pairs))
+    if plot and not plot.parent.is_dir():  # told before the work, not after it
+        raise UsageError(f"--plot: there is no folder {plot.parent}")
+    if keep:
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise OutputError(f"--keep {keep}: cannot make the folder: {e.strerror}") from e
+    table = evaluate(method, found, features, keep)
     if plot:
-        plot.write_text(drawn(table, name), encoding="utf-8")
+        write_file(plot, drawn(table, name).encode())
     summary = summarise(table)
     if as_json:
         click.echo(json.dumps({"pairs": table, **summary}, indent=2))
@@ -103,7 +113,6 @@ def evaluate(
         for name, content, style in bar:
             result = method.run("stylize", content=content, style=style)
             if keep:
-                keep.mkdir(parents=True, exist_ok=True)
                 result.save(keep / f"{name}.png")
             output = (result.tensor * 255).round() / 255
             known = [context.read(path).pixels for path in (content, style)]
@@ -131,7 +140,7 @@ def drawn(table: dict[str, dict[str, float]], title: str) -> str:
 
     dots = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="#26c" opacity="0.7">'
-        f"<title>{name}</title></circle>"
+        f"<title>{html.escape(name)}</title></circle>"
         for name, (x, y) in ((name, place(row)) for name, row in table.items())
     ]
     bottom = margin + side

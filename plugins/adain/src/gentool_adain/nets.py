@@ -229,12 +229,19 @@ class AdaIN(nn.Module):
         generator: torch.Generator | None = None,
         strength: float = 1.0,
     ) -> Noise:
-        """Noise (N,noise,H/4,W/4), (N,noise,H/8,W/8), drawn on the CPU for equality anywhere."""
+        """Noise (N,noise,H/4,W/4), (N,noise,H/8,W/8).
+
+        Drawn where ``generator`` is, on the CPU for equality anywhere; without one where the
+        features are, so that a training does not wait for it.
+        """
+        device = features[0].device
+        where = generator.device if generator else device
         f4, f8 = (
-            torch.randn(f.shape[0], self.config.noise, *f.shape[2:], generator=generator)
+            torch.randn(
+                (len(f), self.config.noise, *f.shape[2:]), generator=generator, device=where
+            )
             for f in features
         )
-        device = features[0].device
         return f4.mul_(strength).to(device), f8.mul_(strength).to(device)
 
     def decode(

@@ -104,8 +104,8 @@ class TrainOptions(Options):
         "--data takes the photographs"
     )
     teacher: PathList = Field(
-        description="Safetensors files of feature networks with VGG-19's layers; each layer comes "
-        "from the first file that has it"
+        description="Feature networks with VGG-19's layers: vgg19 (fetched once, 575 MB), "
+        "perceptual (packaged) or safetensors files; each layer comes from the first that has it"
     )
     crop_size: int = Field(128, ge=64, multiple_of=8, description="Side of the crops, pixels")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gentool import Trainer
+from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
 from gentool_adain.nets import AdaIN
@@ -39,6 +39,10 @@ class AdaINTrainer(Trainer):
     """
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
+        if setup.plan.batch_size < 2:
+            raise TrainingError(
+                "--batch-size: must be at least 2, got 1: the last picture is its own style"
+            )
         self.options, self.setup = options, setup
         crop = ScaleCrop(options.crop_size, (options.smallest_side, options.largest_side))
         self.datasets = (
