@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from skimage import data
 import gentool
 from gentool import BatchError, GentoolError, UsageError
 from gentool.cli.main import invoke
-from gentool.compute import choose
+from gentool.compute import Compute, choose
 from gentool.progress import Progress
+from gentool_gatys.actions import stylize
 from gentool_gatys.minimize import LBFGS, Adam
 from gentool_gatys.objective import Objective, Region, Seen, Weights
 from gentool_gatys.run import Run
@@ -277,6 +279,58 @@ def test_interrupted_and_resumed_is_bit_for_bit_uninterrupted(method, flags, opt
     assert "after 7 evaluations" in progress.notes[-1]
     assert torch.equal(method.stylize(**flags, resume=True).tensor, whole)
     with pytest.raises(UsageError, match="nothing to go on with"):  # it is done
+        method.stylize(**flags, resume=True)
+
+
+def test_a_batch_goes_on_at_the_content_that_was_interrupted(method, flags):
+    other = flags | {"content": flags["style"]}
+    whole = [method.stylize(**each).tensor for each in (flags, other)]
+    progress = Interrupt(after=7)
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**other), method.context(progress)))
+    flags["content"] = [flags["content"], flags["style"]]
+    progress = Interrupt(after=0)
+    options = method.options(**flags, resume=True)
+    resumed = [i.tensor for i in method.stream(None, options, method.context(progress))]
+    for picture, wanted in zip(resumed, whole, strict=True):
+        assert torch.allclose(picture, wanted, atol=1e-5)
+    assert sum("starting anew" in note for note in progress.notes) == 1
+
+
+def test_where_nothing_can_be_kept_the_picture_still_comes(method, flags, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    progress = Interrupt(after=7)
+    artifacts = method.stream(None, method.options(**flags), method.context(progress))
+    assert next(artifacts).tensor.isfinite().all()
+    with pytest.raises(KeyboardInterrupt):
+        next(artifacts)
+    assert "cannot be gone on with" in progress.notes[0]
+    assert progress.notes[-1].endswith("stopped by Ctrl-C")
+
+
+def test_fp16_is_refused_and_bf16_compares_with_the_content(network, method, flags):
+    context = method.context()
+    context.compute = Compute(torch.device("cpu"), torch.float16)
+    with pytest.raises(UsageError, match="--precision fp16"):
+        next(stylize(None, method.options(**flags), context))
+    half = Compute(torch.device("cpu"), torch.bfloat16)
+    content = photo("chelsea", 64, 96)
+    loss = Objective(
+        Seen(Features.load([network], LAYERS), half), content, [], Weights({"relu4_1": 1.0}, {})
+    )
+    assert loss.content["relu4_1"].dtype == torch.bfloat16
+    assert loss.content_norm["relu4_1"].dtype == torch.float32
+
+
+def test_networks_of_one_name_in_other_folders_do_not_share_what_is_kept(
+    method, flags, network, tmp_path
+):
+    shutil.copy(network, tmp_path / network.name)
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**flags), method.context(Interrupt(after=3))))
+    flags["features"] = [str(tmp_path / network.name)]
+    with pytest.raises(UsageError, match="nothing to go on with"):
         method.stylize(**flags, resume=True)
 
 

@@ -33,6 +33,10 @@ class Gatys:
 
 def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterator[Image | File]:
     """Yield one picture for every content; previews and loss curves as companions of it."""
+    if context.compute.precision == "fp16":
+        raise UsageError(
+            "--precision fp16: gradients of pixels are too small for it; take bf16 or fp32"
+        )
     if options.plot:
         from gentool_gatys import plot
 

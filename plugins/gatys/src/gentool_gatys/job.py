@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gentool import Context, DeviceError, UsageError
+from gentool import Context, DeviceError, OutputError, UsageError
 from gentool.color import keep_luminance
 from gentool.compute import out_of_memory_explained
 from gentool.images import resize
@@ -42,6 +43,7 @@ class Job:
     Attributes:
         curve: the terms of every evaluation, at all sizes.
         interrupted: whether Ctrl-C ended it.
+        resumable: whether what is kept of it lets it go on.
     """
 
     def __init__(
@@ -54,17 +56,20 @@ class Job:
         self.interrupted = False
         self.began = time.perf_counter()
         self.kept = cache_folder() / f"{self._key()}.safetensors"
-        if options.resume and not self.kept.exists():
-            raise UsageError(
-                "--resume: there is nothing to go on with; it continues a command with the same "
-                "pictures and options that Ctrl-C stopped"
-            )
+        self.resumable = options.resume and self.kept.exists()
+        if options.resume and not self.resumable:
+            if len(options.content) == 1:
+                raise UsageError(
+                    "--resume: there is nothing to go on with; it continues a command with the "
+                    "same pictures and options that Ctrl-C stopped"
+                )
+            context.progress.note("--resume: nothing to go on with here; starting anew")
 
     def previews(self) -> Iterator[Tensor]:
         """Do the work; gives the picture so far every ``preview_every`` evaluations."""
         sizes = painting.levels(max(self.pictures.content.shape[1:]))
         first, before = 0, None
-        if self.options.resume:
+        if self.resumable:
             first, before = int(read_header(self.kept).metadata["level"]), self.pictures.content
         with interruptible() as asked:
             for level in range(first, len(sizes)):
@@ -73,16 +78,26 @@ class Job:
                     self.options, self.context,
                 )  # fmt: skip
                 self.run = run
-                if self.options.resume and level == first:
+                if self.resumable and level == first:
                     outside(run.load, self.kept)
                 yield from self._advance(run, f"{sizes[level]} px", asked.is_set)
                 self.curve += run.curve
                 if not run.finished:
                     self.interrupted = True
-                    run.save(self.kept, level=str(level))
+                    self._keep(run, level)
                     return
                 before = self._picture(sizes[level])
-        self.kept.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.kept.unlink(missing_ok=True)
+
+    def _keep(self, run: Run, level: int) -> None:
+        """Keep the run for ``--resume``; the picture matters more than that."""
+        try:
+            run.save(self.kept, level=str(level))
+            self.resumable = True
+        except (OSError, OutputError) as e:
+            self.context.progress.note(f"cannot be gone on with: {e}")
+            self.resumable = False
 
     def _advance(self, run: Run, what: str, asked: Callable[[], bool]) -> Iterator[Tensor]:
         every = self.options.preview_every
@@ -125,12 +140,14 @@ class Job:
         text = f"{words} after {len(self.curve)} evaluations in {seconds:.0f} s"
         if not self.interrupted:
             return text
-        return f"{text}; stopped by Ctrl-C, the same command with --resume goes on"
+        how = ", the same command with --resume goes on" if self.resumable else ""
+        return f"{text}; stopped by Ctrl-C{how}"
 
     def _key(self) -> str:
         """The same for the same pictures and the options that matter."""
         p = self.pictures
         found = hashlib.sha256(self.options.model_dump_json(exclude=FREE).encode())
+        found.update(repr(self.options.features).encode())  # dumped are their names alone
         for tensor in [p.content, *p.styles, *p.masks, *([] if p.first is None else [p.first])]:
             found.update(tensor.contiguous().numpy().tobytes())
         return found.hexdigest()[:32]

@@ -115,7 +115,9 @@ class Objective:
         self.content = seen.content(
             content, list(weights.content) if weights.content_weight else []
         )
-        self.content_norm = {n: f.square().sum().clamp_min(1e-12) for n, f in self.content.items()}
+        self.content_norm = {  # half precision overflows or rounds
+            n: f.float().square().sum().clamp_min(1e-12) for n, f in self.content.items()
+        }
         self.masks = [self._mask(region) for region in self.regions]
 
     def halve_tiles(self) -> bool:
