@@ -52,7 +52,7 @@ def test_files_are_as_small_as_the_training_promised(model, symbols):
     alphabets, prior = Alphabets(model.tables.counts), ExactPrior(model.prior, 3)
     known = torch.from_numpy(symbols).permute(2, 0, 1)[None].float()
     promised = bits(known, *model.prior(known, torch.tensor([3]))).sum().item()
-    written = 8 * len(coder.encode(symbols, prior, alphabets))
+    written = 8 * len(coder.encode(symbols, prior, alphabets)[0])
     assert written == pytest.approx(promised, rel=0.02, abs=64)
 
 
@@ -60,8 +60,23 @@ def test_files_are_as_small_as_the_training_promised(model, symbols):
 def test_narrow_tiles_come_back(model, size):
     alphabets, prior = Alphabets(model.tables.counts), ExactPrior(model.prior, 0)
     symbols = np.random.default_rng(1).integers(-3, 4, size).astype(np.int16)
-    data = coder.encode(symbols, prior, alphabets)
+    data, same = coder.encode(symbols, prior, alphabets)
+    assert np.array_equal(same, symbols)
     assert np.array_equal(coder.decode(data, size, prior, alphabets), symbols)
+
+
+def test_symbols_are_chosen_by_what_they_cost(model):
+    alphabets, prior = Alphabets(model.tables.counts), ExactPrior(model.prior, 3)
+    wanted = np.random.default_rng(2).normal(0, 0.6, (12, 9, 24)).astype(np.float32)
+    plain, nearest = coder.encode(wanted, prior, alphabets)
+    assert np.array_equal(nearest, np.rint(wanted))
+    sizes = []
+    for price in (0.0, 0.3, 1e9):
+        data, chosen = coder.encode(wanted, prior, alphabets, np.full(24, price))
+        assert np.array_equal(coder.decode(data, wanted.shape, prior, alphabets), chosen)
+        assert np.abs(chosen - nearest).max() <= 1
+        sizes.append(len(data))
+    assert sizes[0] < sizes[1] < sizes[2] == len(plain)
 
 
 def test_every_weight_and_activation_is_a_whole_number_that_adds_up_exactly(model):

@@ -7,14 +7,18 @@ import torch
 from PIL import Image
 from skimage import data
 
+from gentool import TrainingError
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.progress import Progress
 from gentool.training import Moment, Plan, Setup, held_out
 from gentool.training.data.feed import feeds
 from gentool.training.stepper import Stepper
+from gentool_cnn_ae.coder import Alphabets
 from gentool_cnn_ae.crops import ShrinkCrop
 from gentool_cnn_ae.options import TrainOptions
+from gentool_cnn_ae.prior import bits
+from gentool_cnn_ae.tables import SCALES, SHIFTS, Fitted, logistic, shape
 from gentool_cnn_ae.trainer import CnnAeTrainer
 
 
@@ -29,10 +33,10 @@ def photos(tmp_path):
     return folder
 
 
-def build(photos):
+def build(photos, **options):
     setup = Setup(Plan(data=[str(photos)], batch_size=4), choose("cpu", "fp32"))
     torch.manual_seed(0)
-    return CnnAeTrainer(TrainOptions(crop_size=64), setup)
+    return CnnAeTrainer(TrainOptions(crop_size=64, **options), setup)
 
 
 def test_cost_falls(photos):
@@ -45,6 +49,53 @@ def test_cost_falls(photos):
         costs.append(float(scalars["loss"]))
     assert {"bpp", "distortion", "psnr", "denoised"} <= scalars.keys()
     assert costs[-1] < 0.9 * costs[0]
+
+
+def test_the_entropy_model_alone_makes_files_smaller_and_pictures_as_they_were(photos):
+    trainer = build(photos, only="entropy")
+    kept = {n: p.clone() for n, p in trainer.model.named_parameters()}
+    (feed,) = feeds(trainer.datasets, trainer.setup, 0, Progress())
+    stepper, batch = Stepper(trainer.updates, trainer.setup), next(feed)
+    costs = [float(stepper(Moment(s, s / 10), [[batch]])["loss"]) for s in range(10)]
+    assert costs[-1] < 0.97 * costs[0]
+    changed = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, kept[n])}
+    assert changed
+    assert all(name.startswith("prior.") for name in changed)
+
+
+def test_a_scale_beyond_the_table_learns_to_come_back():
+    scales = torch.tensor([-3.0, -3.0, 20.0, SCALES + 5.0], requires_grad=True)
+    # a rare symbol asks for a larger scale, an expected one for a smaller
+    values = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    bits(values, torch.zeros(4), scales).sum().backward()
+    assert scales.grad[0] < 0
+    assert scales.grad[1] == 0
+    assert scales.grad[2] > 0
+    assert scales.grad[3] > 0
+
+
+def test_tables_are_counted_from_symbols(photos):
+    trainer = build(photos)
+    trainer.calibrate()
+    counts = trainer.model.tables.counts
+    assert not torch.equal(counts, logistic())
+    Alphabets(counts)  # sound
+    fitted, plain = Fitted(), Fitted()
+    symbols = torch.zeros(10_000)
+    symbols[:300] = 1
+    fitted.add(symbols, torch.zeros(10_000), torch.zeros(10_000))  # the logistic gives 1 16 bits
+    place = next(p for k, t, p in shape() if (k, t) == (0, SHIFTS // 2))
+    middle = (place.start + place.stop - 2) // 2
+    after, before = fitted.counts(), plain.counts()
+    assert after[middle + 1] > 100 * before[middle + 1]
+    assert after[middle + 1] == after[middle - 1]  # mirrored
+    assert (before - logistic()).abs().max() < 0.01 * before.max()
+
+
+def test_one_picture_is_no_batch(photos):
+    setup = Setup(Plan(data=[str(photos)], batch_size=1), choose("cpu", "fp32"))
+    with pytest.raises(TrainingError, match="--batch-size"):
+        CnnAeTrainer(TrainOptions(crop_size=64), setup)
 
 
 def test_an_untrained_codec_is_a_cosine_transform(photos):

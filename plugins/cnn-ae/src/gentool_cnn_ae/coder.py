@@ -42,6 +42,15 @@ class Alphabets:
             constriction.stream.model.Categorical(table / float(TOTAL), perfect=False)
             for table in tables
         ]
+        self._bits = -np.log2(whole / TOTAL)
+        self._starts = np.array([place.start for _, _, place in shape()])
+
+    def bits(self, off: Array, tables: Array, radii: Array) -> Array:
+        """What symbols cost that are so far off the rounded mean; arrays of one shape."""
+        escaped = np.abs(off) > radii
+        letters = np.where(escaped, 2 * radii + 1, off + radii)
+        found: Array = self._bits[self._starts[tables] + letters] + 16 * escaped
+        return found
 
 
 BYTE = constriction.stream.model.Categorical(np.full(256, 1 / 256), perfect=False)
@@ -91,14 +100,36 @@ def inside(at: Tensor, width: int) -> tuple[Tensor, Tensor]:
     return at // (width + 2) - 1, at % (width + 2) - 1
 
 
-def encode(symbols: Array, prior: ExactPrior, alphabets: Alphabets) -> bytes:
-    """Symbols (h,w,latents), whole numbers within 2^15 - 1 of zero, to bytes."""
-    height, width, latents = symbols.shape
+def encode(
+    wanted: Array, prior: ExactPrior, alphabets: Alphabets, price: Array | None = None
+) -> tuple[bytes, Array]:
+    """Choose symbols and write them.
+
+    Args:
+        wanted: (h,w,latents) what symbols should be, within 2^15 - 1 of zero.
+        prior: of the quality.
+        alphabets: of the weights.
+        price: (latents,) bits that a squared error of 1 is worth. A symbol is then the nearest
+            whole number or the next towards what is expected, whichever is worth more
+            (rate-distortion optimised quantisation, Karczewicz et al. 2008); without, the nearest.
+
+    Returns:
+        The bytes, and the symbols (h,w,latents) int32 that decoding gives.
+    """
+    height, width, latents = wanted.shape
     board, coder = Board(height, width, latents), constriction.stream.queue.RangeEncoder()
+    symbols = np.rint(wanted).astype(np.int32)
     for own, centre, tables, radii, at in board.parts(prior):
-        rows, columns = inside(at, width)
-        values = symbols[rows.numpy(), columns.numpy(), own].astype(np.int64)
-        off = values - centre
+        rows, columns = (x.numpy() for x in inside(at, width))
+        off = symbols[rows, columns, own] - centre
+        if price is not None:
+            nearer = off - np.sign(off)
+            miss = wanted[rows, columns, own] - centre
+            worth = price[own] * ((miss - nearer) ** 2 - (miss - off) ** 2)
+            saved = alphabets.bits(off, tables, radii) - alphabets.bits(nearer, tables, radii)
+            off = np.where(saved > worth, nearer, off)
+            symbols[rows, columns, own] = centre + off
+        values = centre + off
         escaped = np.abs(off) > radii
         letters = np.where(escaped, 2 * radii + 1, off + radii).astype(np.int32).ravel()
         for table, places in by_table(tables):
@@ -108,7 +139,7 @@ def encode(symbols: Array, prior: ExactPrior, alphabets: Alphabets) -> bytes:
             coder.encode(beyond >> 8, BYTE)
             coder.encode(beyond & 255, BYTE)
         board.learn(own, at, values)
-    return packed(coder.get_compressed())
+    return packed(coder.get_compressed()), symbols
 
 
 def decode(

@@ -23,7 +23,6 @@ from gentool_cnn_ae.transforms import Decoder, Encoder
 
 LEVELS = 8  # of quality
 FIRST_LAMBDA, LAST_LAMBDA = 0.0009, 0.055  # bits a pixel for a squared error of one grey level
-LARGEST = 32_767  # of a symbol
 
 
 def lambdas() -> Tensor:

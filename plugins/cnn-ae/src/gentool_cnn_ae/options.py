@@ -1,6 +1,7 @@
 """Options of the codec's actions and of its training."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import field_validator
 
@@ -63,6 +64,11 @@ class DenoiseOptions(Options):
 
 
 class TrainOptions(Options):
+    only: Literal["all", "entropy"] = Field(
+        "all",
+        description="What learns: all, or the entropy model alone, a finish that makes files "
+        "smaller and changes no picture",
+    )
     crop_size: int = Field(256, ge=64, multiple_of=16, description="Side of the crops, pixels")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
     smallest_scale: float = Field(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +32,9 @@ def groups(latents: int) -> list[slice]:
     return [slice(a * latents // 12, b * latents // 12) for a, b in itertools.pairwise(ends)]
 
 
-def chessboard(height: int, width: int, odd: bool) -> Tensor:
+def chessboard(height: int, width: int, odd: bool, device: torch.device | None = None) -> Tensor:
     """(height,width) bool, true where row + column is odd, or even."""
-    sums = torch.arange(height)[:, None] + torch.arange(width)
+    sums = torch.arange(height, device=device)[:, None] + torch.arange(width, device=device)
     return (sums % 2 == 1) == odd
 
 
@@ -119,7 +120,7 @@ class Prior(nn.Module):
 
     def _parts(self, symbols: Tensor, levels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         height, width = symbols.shape[2:]
-        odd = chessboard(height, width, odd=True).to(symbols.device)
+        odd = chessboard(height, width, odd=True, device=symbols.device)
         for i, own in enumerate(self.groups):
             before = symbols[:, : own.start]
             if i:
@@ -140,11 +141,35 @@ def bits(values: Tensor, means: Tensor, scales: Tensor) -> Tensor:
     the sigmoid: in this form nothing cancels, however small it is.
 
     Args:
-        values: anything; with uniform noise added while training (Ballé et al. 2017).
+        values: symbols; or with uniform noise in place of rounding (Ballé et al. 2017), for the
+            gradient of what they are made from.
         means: of the distributions.
         scales: indices of their scales, not whole while training.
     """
-    width = torch.exp(-(scales.clamp(0, SCALES - 1) * STEP + FIRST))  # 1 / scale
+    width = torch.exp(-(bounded(scales) * STEP + FIRST))  # 1 / scale
     off = values - means
     nats = F.softplus(-(off + 0.5) * width) + F.softplus((off - 0.5) * width)
     return (nats - torch.log(-torch.expm1(-width))) / math.log(2)
+
+
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(0, SCALES - 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x: Tensor = ctx.saved_tensors[0]
+        leads_back = torch.where(x < 0, gradient < 0, gradient > 0)
+        return gradient * ((x >= 0) & (x <= SCALES - 1) | leads_back).to(gradient)
+
+
+def bounded(scales: Tensor) -> Tensor:
+    """Scale indices within the table of scales.
+
+    Those beyond still learn to come back, which they could not with an ordinary clamp: there a
+    rare symbol costs most and would change nothing.
+    """
+    found: Tensor = _Bounded.apply(scales)  # type: ignore[no-untyped-call]
+    return found

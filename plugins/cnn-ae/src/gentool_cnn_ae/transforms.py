@@ -39,6 +39,11 @@ def mixed(x: Tensor, layer: nn.Conv2d) -> Tensor:
     return found
 
 
+def _float32(x: Tensor) -> torch.autocast:
+    """For the linear paths: bfloat16 would round their largest values by more than a step."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 class Block(nn.Module):
     """Residual block of two 3x3 convolutions, near the identity at first."""
 
@@ -81,7 +86,8 @@ class Encoder(nn.Module):
         deep = self.stem(torch.cat([x * 4, level], 1))
         deep = self.block8(self.down8(activate(deep)))
         deep = self.block16(self.down16(activate(deep)))
-        found: Tensor = self.linear(F.pixel_unshuffle(x, 4) / UNIT)
+        with _float32(x):
+            found: Tensor = self.linear(F.pixel_unshuffle(x, 4).float() / UNIT)
         nonlinear: Tensor = self.latents(activate(deep))
         return found + nonlinear
 
@@ -116,5 +122,6 @@ class Decoder(nn.Module):
         x = F.pixel_shuffle(self.up8(activate(self.block16(x))), 2)
         x = F.pixel_shuffle(self.up4(activate(self.blocks8(x))), 2)
         x = self.pixels(activate(self.block4(x)))
-        x = x + F.pixel_shuffle(mixed(latents, self.linear), 4)
+        with _float32(x):
+            x = x + F.pixel_shuffle(mixed(latents.float(), self.linear), 4)
         return F.pixel_shuffle(x * UNIT, 4) + 0.5
