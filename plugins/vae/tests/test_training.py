@@ -41,6 +41,16 @@ def test_all_terms_fall_and_every_parameter_learns(photos):
         assert parameter.grad.abs().max() > 0, name
 
 
+def test_the_prior_alone_learns_and_nothing_else_moves(photos):
+    trainer, stepper, batches = build(photos, only="prior", prior_width=32, prior_blocks=1)
+    kept = {n: p.clone() for n, p in trainer.model.named_parameters()}
+    seen = [float(stepper(Moment(step, 0.0), batches)["loss"]) for step in range(40)]
+    assert sum(seen[-10:]) < 0.98 * sum(seen[:10])
+    changed = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, kept[n])}
+    assert changed
+    assert all(name.startswith("prior.") for name in changed)
+
+
 def test_details_and_prior_leave_encoder_and_decoder_alone(photos):
     trainer, stepper, batches = build(photos)
     with_them = [stepper(Moment(step, 0.0), batches) for step in range(3)]

@@ -2,8 +2,9 @@
 
 For one real x and two draws a, b given the same condition, (|x-a| + |x-b|)/2 - |a-b|/2 is least in
 expectation exactly when the draws are distributed as x is (Gneiting & Raftery 2007, eq. 22; for
-networks: Shen & Meinshausen 2024, arXiv:2404.13649). A mean squared error would have its minimum at
-the mean: a blur. No second network competes, so there is nothing to balance.
+networks: Shen & Meinshausen 2024, arXiv:2404.13649). x is a feature vector or a patch here, so it
+is their distribution that is matched, not that of whole pictures. A mean squared error would have
+its minimum at the mean: a blur. No second network competes, so there is nothing to balance.
 """
 
 from __future__ import annotations

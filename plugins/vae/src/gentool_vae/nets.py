@@ -44,10 +44,10 @@ class Config:
 
     size: int = 32
     latent: int = 128
-    width: int = 64
+    width: int = 48
     noise: int = 8
-    prior_width: int = 192
-    prior_blocks: int = 2
+    prior_width: int = 256
+    prior_blocks: int = 3
 
 
 LIMITS = {

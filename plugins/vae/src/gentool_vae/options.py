@@ -103,7 +103,14 @@ class AttributeOptions(DrawOptions, _AttributeInputs):
 class TrainOptions(Options):
     size: int = Field(32, ge=16, le=256, description="Side of the pictures, pixels, a power of two")
     latent: int = Field(128, ge=1, le=4096, description="Numbers that stand for a picture")
-    width: int = Field(64, ge=8, le=512, description="Channels of the networks")
+    width: int = Field(48, ge=8, le=512, description="Channels of the networks")
+    prior_width: int = Field(256, ge=8, le=4096, description="Channels of the prior")
+    prior_blocks: int = Field(3, ge=1, le=32, description="Residual blocks of the prior")
+    only: Literal["all", "prior"] = Field(
+        "all",
+        description="What learns: all, or the prior alone, a finish that makes samples better and "
+        "changes no reconstruction",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
     beta: float = Field(1.0, ge=0, description="Weight of the KL divergence; 1 is the bound")
     kl_warmup: int = Field(0, ge=0, description="Steps over which that weight rises from zero")

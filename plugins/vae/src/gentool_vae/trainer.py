@@ -24,6 +24,7 @@ from gentool_vae.options import TrainOptions
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")  # nothing deeper: deeper layers judge the result
 PRIOR_DRAWS = 4  # of noise and time for each latent: next to nothing beside the convolutions
+FINISHING_DRAWS = 16  # the same where nothing but the prior learns
 PREVIEWS = 8
 VALIDATED = 1024
 
@@ -32,22 +33,27 @@ class VAETrainer(Trainer):
     """Two updates: encoder and decoder by the evidence lower bound; prior and details after them.
 
     The second sees latents and decoder features detached, so details change neither the bound nor
-    what a latent means.
+    what a latent means. ``--only prior`` is a finish: while all learn, the prior follows latents
+    that still move (two stages: Dai & Wipf 2019).
     """
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
         self.options, self.setup = options, setup
         data = setup.plan.data
         self.datasets = (Pictures(data, prepare=Fit(options.size)),)
-        self.model = setup.place(VAE(Config(options.size, options.latent, options.width)))
+        self.model = setup.place(VAE(_config(options)))
         self._held_out = _some_held_out(options, setup)
         self.features = setup.place(Features.load(layers=LAYERS))
         first = {name: self.model.networks[name] for name in ("encoder", "decoder")}
         second = {name: self.model.networks[name] for name in ("detail", "prior")}
-        self.updates = (
+        prior = {"prior": self.model.prior}
+        every = options.sample_every
+        self.updates: tuple[Update, ...] = (
             Update(first, self._adam(first), self.bound, name="bound"),
-            Update(second, self._adam(second), self.samples, options.sample_every, name="samples"),
+            Update(second, self._adam(second), self.samples, every, name="samples"),
         )
+        if options.only == "prior":
+            self.updates = (Update(prior, self._adam(prior), self.prior_alone),)
         self.bound_terms = setup.compile(self._bound)
         self.sample_terms = setup.compile(self._samples)
 
@@ -81,6 +87,14 @@ class VAETrainer(Trainer):
         own = discretised_logistic(decoded.mean.detach(), decoded.log_scale, pictures)
         return error, own, divergence(*posterior)
 
+    def prior_alone(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The prior's velocity, many draws for each latent."""
+        with torch.no_grad(), self.setup.autocast():
+            posterior = self.model.encode(batch.pictures)
+            latents = torch.cat([posterior.sample() for _ in range(FINISHING_DRAWS)])
+        with self.setup.autocast():
+            return self.model.prior.loss(latents), {}
+
     def samples(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The prior's velocity, and the energy score of details."""
         terms = self.sample_terms(batch.pictures)
@@ -103,8 +117,14 @@ class VAETrainer(Trainer):
     # torch 2.13 compiles the gradient of repeating edges wrongly, with channels last
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _see(self, pictures: Tensor) -> dict[str, Tensor]:
+        """What draws are scored by: features and pixels in patches, up to a quarter of the side.
+
+        Scored one position at a time, neighbours could have nothing to do with one another, and
+        draws would be speckled.
+        """
         seen: dict[str, Tensor] = self.features(pictures)
-        return seen | {"pixels": F.pixel_unshuffle(pictures, 2)}
+        patches = {f"{n} x 2": F.pixel_unshuffle(seen[n], 2) for n in ("relu2_1", "relu3_1")}
+        return seen | patches | {f"pixels x {n}": F.pixel_unshuffle(pictures, n) for n in (2, 4, 8)}
 
     def preview(self) -> list[Grid]:
         """Pictures, their reconstructions blurred and sharp, and samples blurred and sharp."""
@@ -138,6 +158,16 @@ class VAETrainer(Trainer):
             "bits/dim": torch.cat(bits).mean().item(),
             "psnr": torch.cat(psnr).mean().item(),
         }
+
+
+def _config(options: TrainOptions) -> Config:
+    return Config(
+        options.size,
+        options.latent,
+        options.width,
+        prior_width=options.prior_width,
+        prior_blocks=options.prior_blocks,
+    )
 
 
 def _some_held_out(options: TrainOptions, setup: Setup) -> Tensor | None:
