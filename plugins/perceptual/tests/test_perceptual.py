@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from gentool import WeightsError, losses
+from gentool_perceptual.compact import _framed
 from gentool_perceptual.features import CONVOLUTIONS, FeatureNet, Features
 from gentool_perceptual.losses import (
     ContentLoss,
@@ -159,3 +161,10 @@ def test_losses_are_float32_under_bf16_features():
     a, b = ({"x": torch.rand(1, 4, 8, 8).bfloat16()} for _ in range(2))
     assert ContentLoss(["x"])(a, b)["content"].dtype == torch.float32
     assert GramLoss(["x"])(a, b)["gram"].dtype == torch.float32
+
+
+def test_the_compiled_network_repeats_edges_alike():
+    x = torch.rand(2, 3, 5, 4)
+    compiled = torch.compile(_framed, backend="eager")
+    assert torch.equal(compiled(x), F.pad(x, (1, 1, 1, 1), mode="replicate"))
+    assert torch.equal(_framed(x), compiled(x))

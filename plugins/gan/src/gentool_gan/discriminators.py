@@ -122,19 +122,12 @@ class FeatureDiscriminator(nn.Module):
         self.features = features.requires_grad_(False)  # last: it stays as it is
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        seen = self.see(pictures)
+        seen = self.features((pictures + 1) / 2)
         half, quarter = (seen[n] * s for n, s in zip(LAYERS, self.scales, strict=True))
         x = self.first(self.at_half(torch.cat([F.pixel_unshuffle(pictures, 2), half], 1)))
         x = self.blocks(x + self.at_quarter(quarter))
         logits: Tensor = self.verdict(x, labels)
         return logits
-
-    # torch 2.13 compiles the gradient of repeating edges wrongly, with channels last
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def see(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Layers of the frozen network by name, of pictures in -1..1."""
-        found: dict[str, Tensor] = self.features((pictures + 1) / 2)
-        return found
 
 
 class DCGANDiscriminator(nn.Module):

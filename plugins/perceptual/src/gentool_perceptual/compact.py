@@ -50,7 +50,16 @@ class Conv(nn.Conv2d):
         nn.init.zeros_(self.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (1, 1, 1, 1), mode="replicate"))
+        return super().forward(_framed(x))
+
+
+def _framed(x: Tensor) -> Tensor:
+    """The edge repeated once all around."""
+    if not torch.compiler.is_compiling():
+        return F.pad(x, (1, 1, 1, 1), mode="replicate")
+    # torch 2.13's compiler takes the gradient of that for another layout than it has
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], 3)
 
 
 class Stage(nn.Module):

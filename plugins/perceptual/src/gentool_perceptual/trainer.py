@@ -33,11 +33,11 @@ class DistillationTrainer(Trainer):
         crop = ScaleCrop(options.crop_size, LONG_SIDES)
         self.datasets = (Pictures(setup.plan.data, crop),)
         self.held_out = Pictures(setup.plan.data, crop, split="held-out", flip=False)
-        # not the compact network: torch 2.13 compiles the gradient of its padding wrongly on a CPU
         self.teacher = setup.compile(setup.place(Features.load(options.teacher, LAYERS)))
         self.model = Compact()
         self._match_teacher()
         setup.place(self.model)
+        self.see = setup.compile(self.model.net)
         self.feature_loss, self.gram_loss = ContentLoss(LAYERS), GramLoss(LAYERS)
         optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4
@@ -70,7 +70,7 @@ class DistillationTrainer(Trainer):
         with self.setup.autocast():
             with torch.no_grad():
                 target = self.teacher(pictures)
-            found = self.model.net(pictures)
+            found = self.see(pictures)
         return self.feature_loss(found, target) | self.gram_loss(found, target)
 
     def _vary(self, pictures: Tensor) -> Tensor:
@@ -95,12 +95,12 @@ class DistillationTrainer(Trainer):
             self.pool[n][where] for n in ("picture", "content", "style", "momentum")
         )
         with torch.no_grad(), self.setup.autocast():
-            targets = {n: gram(f) for n, f in self.model.net(style).items()}
-            shapes = self.model.net(content, ("relu4_1",))
+            targets = {n: gram(f) for n, f in self.see(style).items()}
+            shapes = self.see(content, ("relu4_1",))
         for _ in range(self.options.pool_steps):
             leaf = picture.detach().requires_grad_()
             with self.setup.autocast():
-                seen = self.model.net(leaf)
+                seen = self.see(leaf)
             far = ContentLoss(("relu4_1",))(seen, shapes)["content"] * 0.05
             for name in LAYERS:
                 off = (gram(seen[name]) - targets[name]).flatten(1).square().sum(1)

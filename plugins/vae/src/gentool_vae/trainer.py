@@ -114,8 +114,6 @@ class VAETrainer(Trainer):
             prior = self.model.prior.loss(latents.repeat(PRIOR_DRAWS, 1))
         return {"prior": prior, "detail": total_score(real, drawn)}
 
-    # torch 2.13 compiles the gradient of repeating edges wrongly, with channels last
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _see(self, pictures: Tensor) -> dict[str, Tensor]:
         """What draws are scored by: features and pixels in patches, up to a quarter of the side.
 
