@@ -152,34 +152,48 @@ def test_a_card_that_is_not_sound_says_what_is_wrong(site):
     assert "lower-case" in row["cause"]
 
 
-def test_a_method_without_weights_runs_and_flags_of_the_core_are_reserved(site, tmp_path):
-    code = """
-        import torch
-        from gentool.artifacts import Figures
+NETS = """
+class Nothing:
+    networks = {}
+    @classmethod
+    def from_config(cls, config): return cls()
+    def get_config(self): return {}
 
-        class Nothing:
-            networks = {}
-            @classmethod
-            def from_config(cls, config): return cls()
-            def get_config(self): return {}
+from gentool.artifacts import Figures
 
-        def go(model, options, context):
-            yield Figures({"seed": context.seed}, name="../../escaped")
-    """
-    options = "from gentool import Field, Options\nclass O(Options):\n    speed: float = 1.0\n"
-    plain = card("plain").replace("gentool_adain.nets:AdaIN", "plain_code:Nothing")
-    plain = plain.replace("gentool_adain.actions:stylize", "plain_code:go")
-    plain = plain.replace("gentool_adain.options:StylizeOptions", "plain_options:O")
-    modules = {"plain_plugin": plain, "plain_code": code, "plain_options": options}
+def go(model, options, context):
+    print("setting up")
+    yield Figures({"seed": context.seed}, name="../../escaped")
+"""
+OPTIONS = "from gentool import Options\nclass O(Options):\n    speed: float = 1.0\n"
+
+
+@pytest.fixture
+def plain(site):
+    """A site with a method `plain`, which needs no weights."""
+    code = card("plain").replace("gentool_adain.nets:AdaIN", "plain_code:Nothing")
+    code = code.replace("gentool_adain.actions:stylize", "plain_code:go")
+    code = code.replace("gentool_adain.options:StylizeOptions", "plain_options:O")
+    modules = {"plain_plugin": code, "plain_code": NETS, "plain_options": OPTIONS}
     site.add("gentool-plain", method("plain", "plain_plugin"), modules)
-    done = site.gentool("run", "plain", "--seed", "4", "-o", f"{tmp_path}/out/")
+    return site
+
+
+def test_a_method_without_weights_runs_and_flags_of_the_core_are_reserved(plain, tmp_path):
+    done = plain.gentool("run", "plain", "--seed", "4", "-o", f"{tmp_path}/out/")
     assert done.returncode == 0, done.stderr
     (made,) = (tmp_path / "out").iterdir()  # and nowhere else
     assert json.loads(made.read_text())["seed"] == 4
-    (site.folder / "plain_options.py").write_text(options.replace("speed", "seed"))
-    done = site.gentool("run", "plain")
+    (plain.folder / "plain_options.py").write_text(OPTIONS.replace("speed", "seed"))
+    done = plain.gentool("run", "plain")
     assert done.returncode == 2
     assert "--seed, which is a flag of gentool's own" in done.stderr
+
+
+def test_what_a_plugin_prints_is_no_result(plain, tmp_path):
+    done = plain.gentool("run", "plain", "--json", "-o", f"{tmp_path}/out/")
+    assert json.loads(done.stdout)["failures"] == []
+    assert "setting up" in done.stderr
 
 
 def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
@@ -217,31 +231,6 @@ def test_hook_calls_are_traced(site):
     assert "took" not in site.gentool("list", GENTOOL_TRACE="0").stderr
     traced = site.gentool("list", GENTOOL_TRACE="1").stderr
     assert "gentool: good_plugin.gentool_cards() took " in traced
-
-
-def test_what_a_plugin_prints_is_no_result(site, tmp_path):
-    code = """
-        from gentool.artifacts import Figures
-
-        class Nothing:
-            networks = {}
-            @classmethod
-            def from_config(cls, config): return cls()
-            def get_config(self): return {}
-
-        def go(model, options, context):
-            print("setting up")
-            yield Figures({"seed": context.seed}, name="f")
-    """
-    options = "from gentool import Options\nclass O(Options):\n    speed: float = 1.0\n"
-    loud = card("loud").replace("gentool_adain.nets:AdaIN", "loud_code:Nothing")
-    loud = loud.replace("gentool_adain.actions:stylize", "loud_code:go")
-    loud = loud.replace("gentool_adain.options:StylizeOptions", "loud_options:O")
-    modules = {"loud_plugin": loud, "loud_code": code, "loud_options": options}
-    site.add("gentool-loud", method("loud", "loud_plugin"), modules)
-    done = site.gentool("run", "loud", "--json", "-o", f"{tmp_path}/out/")
-    assert json.loads(done.stdout)["failures"] == []
-    assert "setting up" in done.stderr
 
 
 COMMANDS = """
