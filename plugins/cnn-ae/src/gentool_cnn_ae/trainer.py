@@ -29,11 +29,13 @@ DENOISING = 0.02  # what a squared error of one grey level costs there
 class CnnAeTrainer(Trainer):
     """Minimises ``lambda 255^2 MSE + bits a pixel``, lambda by a quality drawn for each picture.
 
-    What is decoded, and what the entropy model sees and learns to predict, is rounded, with a
-    straight-through gradient. The gradient that rates give the encoder is that of latents with
-    uniform noise in place of rounding (Minnen & Singh 2020; Guo et al. 2021). One picture in eight,
+    Rates are those of latents with uniform noise; what is decoded, and what the entropy model
+    sees, is rounded with a straight-through gradient (Minnen & Singh 2020). One picture in eight,
     and at least one of a batch, has Gaussian noise, which the encoder is told of, and must come
     back without it.
+
+    With ``--only entropy`` the entropy model alone goes on with whole symbols: soft, then hard
+    (Guo et al. 2021). Both at once were tried: the encoder then spends ever more bits.
 
     Raises:
         TrainingError: a batch would have no picture without noise.
@@ -107,8 +109,10 @@ class CnnAeTrainer(Trainer):
         found = bits(symbols, *self.model.prior(symbols, levels))
         return found.sum() / (len(latents) * STRIDE**2 * latents[0, 0].numel())
 
-    def _terms(self, pictures: Tensor, levels: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits a pixel and squared error in grey levels, (N,) each."""
+    def _terms(
+        self, pictures: Tensor, levels: Tensor, noise: Tensor, whole: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Bits a pixel, of whole symbols or noisy ones, and squared error in grey levels, (N,)."""
         model, clean = self.model, (noise == 0)[:, None, None, None]
         grain = noise[:, None, None, None] * torch.randn_like(pictures)
         seen = (pictures + grain).clamp(0, 1)  # as files are
@@ -118,16 +122,13 @@ class CnnAeTrainer(Trainer):
         scaled = latents.float() * gains
         symbols = rounded(scaled)
         means, scales = model.prior(symbols, levels)
-        hard = bits(symbols.detach(), means, scales).sum((1, 2, 3))
-        soft = bits(scaled + uniform_noise(scaled), means.detach(), scales.detach())
-        soft = soft.sum((1, 2, 3))
-        rate = hard + (soft - soft.detach())
+        rate = bits(symbols if whole else scaled + uniform_noise(scaled), means, scales)
         # what is only denoised is never written to a file
         decoded = torch.where(clean, symbols, scaled) / gains
         with self.setup.autocast():
             output = model.decoder(decoded, levels)
         error = (output.float() - pictures).square().mean((1, 2, 3)) * 255**2
-        return rate / pictures[0, 0].numel(), error
+        return rate.sum((1, 2, 3)) / pictures[0, 0].numel(), error
 
     def validate(self) -> Mapping[str, float]:
         """Mean cost over all qualities on held-out pictures, without noise anywhere."""
@@ -138,7 +139,8 @@ class CnnAeTrainer(Trainer):
         costs = []
         for level in range(LEVELS):
             levels = torch.full((len(pictures),), level, device=pictures.device)
-            rate, error = self._terms(pictures, levels, torch.zeros(len(pictures)).to(pictures))
+            none = torch.zeros(len(pictures)).to(pictures)
+            rate, error = self._terms(pictures, levels, none, whole=True)
             costs.append((self.weights[level] * (rate + self.lambdas[level] * error)).mean())
             if level % 3 == 1:
                 found[f"bpp {level + 1}"] = rate.mean().item()
