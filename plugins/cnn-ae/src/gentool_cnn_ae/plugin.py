@@ -40,8 +40,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/cnn_ae.safetensors",
-            bytes=5_831_208,
-            sha256="5a7d1d97f1139b2652621fd400673a4486406ee27de2184c15a0068b23586529",
+            bytes=5_831_232,
+            sha256="6db27b2f7b9af4b51c93065358e92885a099acc816aaaa8d0b675d6366a53649",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others); several sources offer their pictures for research only",

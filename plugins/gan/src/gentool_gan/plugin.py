@@ -35,12 +35,14 @@ CARD = Card(
         WeightsFile(
             name="cifar10",
             file="weights/cifar10.safetensors",
-            bytes=2_008_334,
-            sha256="a08a75669f2a3ccbd16eed0110215fed7e6399bef8ea0ad763e9a6005f8050a6",
+            bytes=2_008_478,
+            sha256="dbf5a1837d9d0d9709c39978e8dee96ee8719022cc93f13071417d5c5ae10d5b",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
             "collected from the web and published for research, rights of the photographs unknown",
-            origin="trained by the gentool project from scratch, without any pretrained network",
+            origin="trained by the gentool project from scratch; relu2_1 and relu3_1 of "
+            "gentool-perceptual, a distillation of VGG-19 (Simonyan & Zisserman 2014, CC BY 4.0), "
+            "in the discriminator",
             image_size=32,
         ),
     ),

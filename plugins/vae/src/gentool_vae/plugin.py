@@ -52,13 +52,13 @@ CARD = Card(
         WeightsFile(
             name="cifar10",
             file="weights/cifar10.safetensors",
-            bytes=2_403_440,
-            sha256="0c63287c77debb67571fcca06618ef8975487027315b878ada6062ee7497a23a",
+            bytes=2_982_448,
+            sha256="296e88a22f2a540a43f943a430a87e306b662b1a948131efb476b44626828cb1",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="the 50,000 training pictures of CIFAR-10 (Krizhevsky 2009) as JPEG files "
             "of quality 75, one in sixteen kept out; published for research, the rights of the "
             "photographs are unknown",
-            origin="trained by the gentool project from scratch; relu2_1 and relu3_1 of "
+            origin="trained by the gentool project from scratch; relu1_1, relu2_1 and relu3_1 of "
             "gentool-perceptual, a distillation of VGG-19 (Simonyan & Zisserman 2014, CC BY 4.0), "
             "as the loss of the details",
             image_size=32,
