@@ -14,7 +14,7 @@ import click
 
 import gentool
 from gentool import Method, OutputError, UsageError
-from gentool.files import write_file
+from gentool.artifacts import File
 from gentool.images import SUFFIXES
 
 FIGURES = ("content", "style", "gram", "ssim")
@@ -65,7 +65,7 @@ def command(
             raise OutputError(f"--keep {keep}: cannot make the folder: {e.strerror}") from e
     table = evaluate(method, found, features, keep)
     if plot:
-        write_file(plot, drawn(table, name).encode())
+        File(drawn(table, name).encode(), plot.suffix).save(plot)
     summary = summarise(table)
     if as_json:
         click.echo(json.dumps({"pairs": table, **summary}, indent=2))
