@@ -18,9 +18,9 @@ from gentool.cli.watch import Lines, Live, display
 from gentool.training import Record
 from gentool.training.report import PREVIEWS, report
 
+from . import tiny
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-import tiny  # noqa: E402
 
 RECORD = Record(50, 0.5, 0.1, 640.0, 0.2, 3 << 30, 1.0, {"loss": 0.25, "content": 1.5})
 

@@ -1,5 +1,6 @@
-"""The smallest real model and trainer: a line fitted to points."""
+"""The smallest real model and trainer, a line fitted to points, and what a run of it left."""
 
+import json
 import time
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from gentool import Trainer
 from gentool.artifacts import Grid
 from gentool.compute import choose
-from gentool.training import Plan, Setup, Update, fit
+from gentool.training import Display, Plan, Setup, Update, fit
 
 
 class TinyModel(torch.nn.Module):
@@ -68,3 +69,27 @@ def train(run, trainer=None, display=None, hyper=None, **plan):
     setup = Setup(Plan(**(defaults | plan)), choose("cpu", "fp32"))
     done = fit(trainer, setup, run, "tiny", hyper=hyper or {"rate": 0.1}, display=display)
     return trainer, done
+
+
+class Listening(Display):
+    """Keeps what it was told."""
+
+    def __init__(self):
+        self.notes, self.records = [], []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def record(self, record):
+        self.records.append(record)
+
+
+def curve(run):
+    """Step and terms of every line of a run's log."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [(d["step"], d["terms"]) for d in lines if "terms" in d]
+
+
+def checkpoints(run):
+    """The steps after which a checkpoint is kept."""
+    return sorted(int(p.stem) for p in (run / "checkpoints").glob("*.safetensors"))

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from skimage import data
 
 from gentool import WeightsError, weights
@@ -13,26 +12,18 @@ from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Moment, Plan, Setup
 from gentool_perceptual.compact import CHANNELS, LAYERS, Compact, CompactNet, Config
-from gentool_perceptual.features import CONVOLUTIONS, Features
+from gentool_perceptual.features import Features
 from gentool_perceptual.options import TrainOptions
 from gentool_perceptual.trainer import DistillationTrainer
+
+from .conftest import thin_teacher
 
 TINY = Config(width2=4, width4=4, width8=4, width16=4)
 
 
 @pytest.fixture
 def teacher(tmp_path):
-    """A random network with VGG-19's layers and channels, thin between them."""
-    torch.manual_seed(0)
-    wide = dict(zip(("1_1", "2_1", "3_1", "4_1", "5_1"), CHANNELS, strict=True))
-    tensors, width = {}, 3
-    for name in CONVOLUTIONS[: CONVOLUTIONS.index("5_1") + 1]:
-        out = wide.get(name, 4)
-        tensors[f"conv{name}.weight"] = torch.randn(out, width, 3, 3) / (5 * width) ** 0.5
-        tensors[f"conv{name}.bias"] = torch.zeros(out)
-        width = out
-    save_file(tensors, tmp_path / "teacher.safetensors")
-    return tmp_path / "teacher.safetensors"
+    return thin_teacher(tmp_path)
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""Ctrl-C keeps the picture, and --resume goes on as if nothing had been."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+
+from gentool import UsageError
+from gentool.progress import Progress
+
+
+class Interrupt(Progress):
+    """Ctrl-C after so many evaluations."""
+
+    def __init__(self, after):
+        self.after, self.notes = after, []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    @contextlib.contextmanager
+    def bar(self, total, what):
+        def show(done, text):
+            if done == self.after:
+                signal.raise_signal(signal.SIGINT)
+
+        yield show
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_interrupted_and_resumed_is_bit_for_bit_uninterrupted(method, flags, optimizer):
+    flags |= {"optimizer": optimizer}
+    whole = method.stylize(**flags).tensor
+    progress = Interrupt(after=7)
+    artifacts = method.stream(None, method.options(**flags), method.context(progress))
+    halfway = next(artifacts)
+    with pytest.raises(KeyboardInterrupt):
+        next(artifacts)
+    assert halfway.tensor.shape == whole.shape
+    assert not torch.equal(halfway.tensor, whole)
+    assert "with --resume goes on" in progress.notes[-1]
+    assert "after 7 evaluations" in progress.notes[-1]
+    assert torch.equal(method.stylize(**flags, resume=True).tensor, whole)
+    with pytest.raises(UsageError, match="nothing to go on with"):  # it is done
+        method.stylize(**flags, resume=True)
+
+
+def test_a_batch_goes_on_at_the_content_that_was_interrupted(method, flags):
+    other = flags | {"content": flags["style"]}
+    whole = [method.stylize(**each).tensor for each in (flags, other)]
+    progress = Interrupt(after=7)
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**other), method.context(progress)))
+    flags["content"] = [flags["content"], flags["style"]]
+    progress = Interrupt(after=0)
+    options = method.options(**flags, resume=True)
+    resumed = [i.tensor for i in method.stream(None, options, method.context(progress))]
+    for picture, wanted in zip(resumed, whole, strict=True):
+        assert torch.allclose(picture, wanted, atol=1e-5)
+    assert sum("starting anew" in note for note in progress.notes) == 1
+
+
+def test_where_nothing_can_be_kept_the_picture_still_comes(method, flags, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    progress = Interrupt(after=7)
+    artifacts = method.stream(None, method.options(**flags), method.context(progress))
+    assert next(artifacts).tensor.isfinite().all()
+    with pytest.raises(KeyboardInterrupt):
+        next(artifacts)
+    assert "cannot be gone on with" in progress.notes[0]
+    assert progress.notes[-1].endswith("stopped by Ctrl-C")
+
+
+def test_networks_of_one_name_in_other_folders_do_not_share_what_is_kept(
+    method, flags, network, tmp_path
+):
+    shutil.copy(network, tmp_path / network.name)
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**flags), method.context(Interrupt(after=3))))
+    flags["features"] = [str(tmp_path / network.name)]
+    with pytest.raises(UsageError, match="nothing to go on with"):
+        method.stylize(**flags, resume=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_writes_the_picture_and_exits_with_130(flags, tmp_path):
+    out = tmp_path / "o.png"
+    line = ["run", "gatys", "-o", out, "--content", flags["content"], "--style", flags["style"]]
+    line += ["--features", *flags["features"], "--content-size", 96, "--init", "content"]
+    line += ["--steps", 100000, "--tolerance", 0, "--preview-every", 20, "--threads", 1]
+    command = [sys.executable, "-m", "gentool", *map(str, line)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    preview = tmp_path / "o-preview.png"
+    deadline = time.monotonic() + 60
+    while not preview.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    with Image.open(out) as image:
+        assert image.size == (96, 72)
+    assert str(out) in stdout.splitlines()[-1]

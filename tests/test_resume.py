@@ -1,0 +1,242 @@
+"""Nothing is lost: kills, full disks and damage, and a resumed training is the same bit for bit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from gentool import OutputError, TrainingError, weights
+from gentool.compute import Compute
+from gentool.training import Plan, Setup, fit
+
+from . import tiny
+from .tiny import Listening, checkpoints, curve
+
+
+@pytest.mark.parametrize("log_every", [1, 3])
+def test_a_resumed_curve_equals_the_uninterrupted_one_bit_for_bit(tmp_path, log_every):
+    tiny.train(tmp_path / "whole", steps=12, log_every=log_every)
+    kill_at_seven = tiny.TinyTrainer(poison=7)  # stops without a last checkpoint, as a kill does
+    with pytest.raises(TrainingError):
+        tiny.train(tmp_path / "parts", kill_at_seven, steps=12, log_every=log_every)
+    assert checkpoints(tmp_path / "parts") == [5]
+    trainer, done = tiny.train(tmp_path / "parts", steps=12, log_every=log_every, resume=True)
+    assert done
+    assert trainer.seen == [5, 6, 7, 8, 9, 10, 11]
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
+    for name in ("checkpoints/0000012", "weights"):
+        a = weights.read_tensors(tmp_path / f"whole/{name}.safetensors")
+        b = weights.read_tensors(tmp_path / f"parts/{name}.safetensors")
+        assert all(torch.equal(a[n], b[n]) for n in a if n != "own.seen"), name
+
+
+HERE = str(Path(__file__).parent)
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import tiny
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60)
+"""
+
+
+def start(run):
+    code = textwrap.dedent(KILLED).format(tests=HERE, run=str(run))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+
+
+def start_and_signal(run, number, after):
+    process = start(run)
+    log = run / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < after:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(number)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_three_times_at_random_it_ends_as_if_it_never_was(tmp_path):
+    tiny.train(tmp_path / "whole", steps=60)
+    moments = random.Random(7)
+    for kill in range(3):
+        run = tmp_path / f"run{kill}"
+        after = moments.randrange(6, 50)
+        assert start_and_signal(run, signal.SIGKILL, after) == -signal.SIGKILL
+        tiny.train(run, steps=60, resume=True)
+        assert curve(run) == curve(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_while_a_checkpoint_is_written_the_one_before_serves(tmp_path):
+    code = textwrap.dedent(KILLED).format(tests=HERE, run=str(tmp_path / "run"))
+    dies = """
+    import os, signal
+    real, count = os.fsync, 0
+    def fsync(handle):
+        global count
+        count += 1
+        if count == 4:  # each checkpoint is written after its weights
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(handle)
+    os.fsync = fsync
+    """
+    code = textwrap.dedent(dies) + code
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    folder = tmp_path / "run/checkpoints"
+    assert len(list(folder.iterdir())) == 2  # one is the temporary file
+    tiny.train(tmp_path / "run", steps=60, resume=True)
+    tiny.train(tmp_path / "whole", steps=60)
+    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
+    assert all(p.suffix == ".safetensors" and p.stem.isdigit() for p in folder.iterdir())
+
+
+def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    (tmp_path / ".weights-x1y2").write_bytes(b"half")
+    tiny.train(tmp_path, steps=10, resume=True, allow_changes=True)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *("checkpoints", "metrics.jsonl", "weights.safetensors")
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_finish_the_step_and_save(tmp_path, number):
+    assert start_and_signal(tmp_path / "run", number, 7) == 0
+    done = max(checkpoints(tmp_path / "run"))
+    assert 7 <= done < 60
+    assert len(curve(tmp_path / "run")) == done
+
+
+def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path):
+    with pytest.raises(TrainingError, match=r"step 8: loss is nan.*lower learning rate"):
+        tiny.train(tmp_path, tiny.TinyTrainer(poison=7), steps=20)
+    assert checkpoints(tmp_path) == [5]
+    state = weights.read_tensors(tmp_path / "checkpoints/0000005.safetensors")
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_refuses_to_resume_what_is_not_there_or_changed(tmp_path):
+    with pytest.raises(TrainingError, match="no checkpoint to resume from"):
+        tiny.train(tmp_path, steps=5, resume=True)
+    tiny.train(tmp_path, steps=5)
+    with pytest.raises(TrainingError, match=r"rate was 0.1 and is now 0.2.*--allow-changes"):
+        tiny.train(tmp_path, steps=5, resume=True, hyper={"rate": 0.2})
+    with pytest.raises(TrainingError, match="batch-size was 16 and is now 8"):
+        tiny.train(tmp_path, steps=5, resume=True, batch_size=8)
+    with pytest.raises(TrainingError, match="holds a training already; add --resume"):
+        tiny.train(tmp_path, steps=9)
+    display = Listening()
+    trainer, _ = tiny.train(tmp_path, display=display, steps=9, resume=True, allow_changes=True)
+    assert trainer.seen == [5, 6, 7, 8]
+    assert any("going on although steps was 5 and is now 9" in note for note in display.notes)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "overwritten"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage):
+    tiny.train(tmp_path, steps=10)
+    file = tmp_path / "checkpoints/0000010.safetensors"
+    content = {"cut": file.read_bytes()[:-20], "empty": b"", "overwritten": b"x" * 500}[damage]
+    file.write_bytes(content)
+    display = Listening()
+    trainer, _ = tiny.train(tmp_path, display=display, steps=10, resume=True)
+    assert trainer.seen == [5, 6, 7, 8, 9]
+    assert "0000010.safetensors is damaged" in display.notes[0]
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(TrainingError, match="no sound checkpoint to resume from"):
+        tiny.train(tmp_path, steps=10, resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_intact(tmp_path, monkeypatch):
+    tiny.train(tmp_path, steps=5)
+    file = tmp_path / "checkpoints/0000005.safetensors"
+    before = file.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            tiny.train(tmp_path, steps=20, resume=True, allow_changes=True)
+    assert file.read_bytes() == before
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} == {file.name}
+    tiny.train(tmp_path, steps=20, resume=True, allow_changes=True)
+    assert len(curve(tmp_path)) == 20
+
+
+def test_keeps_the_last_checkpoints_and_the_best(tmp_path):
+    trainer = tiny.TinyTrainer(scores=[3.0, 1.0, 2.0, 4.0, 5.0])
+    tiny.train(tmp_path, trainer, steps=25, keep=2)
+    assert checkpoints(tmp_path) == [10, 20, 25]
+    recipe = weights.read_header(tmp_path / "best.safetensors").metadata["recipe"]
+    assert json.loads(recipe)["steps"] == 10
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    scores = [d["validation"]["score"] for d in lines if "validation" in d]
+    assert scores == [3.0, 1.0, 2.0, 4.0, 5.0]
+
+
+def test_a_log_that_cannot_be_cut_stays_whole(tmp_path, monkeypatch):
+    tiny.train(tmp_path, steps=10)
+    (tmp_path / "checkpoints/0000010.safetensors").unlink()
+    before = (tmp_path / "metrics.jsonl").read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        tiny.train(tmp_path, steps=10, resume=True)
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_foreign_files_beside_checkpoints_stay(tmp_path):
+    (tmp_path / "checkpoints/.ipynb_checkpoints").mkdir(parents=True)
+    tiny.train(tmp_path, steps=5)
+    assert (tmp_path / "checkpoints/.ipynb_checkpoints").is_dir()
+    tiny.train(tmp_path, steps=5, resume=True)
+
+
+def test_the_scaler_is_resumed(tmp_path):
+    half = Compute(torch.device("cpu"), torch.float16)
+    plan = {"batch_size": 16, "steps": 5, "checkpoint_every": 5}
+    trainer = tiny.TinyTrainer()
+    fit(trainer, Setup(Plan(**plan), half), tmp_path, "tiny")
+    header = weights.read_header(tmp_path / "checkpoints/0000005.safetensors")
+    scaler = json.loads(header.metadata["position"])["scaler"]
+    assert scaler["scale"] > 1
+    assert scaler["_growth_tracker"] == 5
+    again = Setup(Plan(**plan | {"steps": 7}, resume=True, allow_changes=True), half)
+    assert fit(tiny.TinyTrainer(), again, tmp_path, "tiny")
+    header = weights.read_header(tmp_path / "checkpoints/0000007.safetensors")
+    assert json.loads(header.metadata["position"])["scaler"]["_growth_tracker"] == 7
+
+
+def test_a_checkpoint_of_other_networks_is_one_line(tmp_path):
+    class Wider(tiny.TinyTrainer):
+        def load_state(self, state):
+            torch.nn.Linear(2, 1).load_state_dict(self.model.line.state_dict())
+
+    class Other(tiny.TinyTrainer):
+        def load_state(self, state):
+            state["pool"]
+
+    tiny.train(tmp_path, steps=5)
+    for trainer, reason in ((Wider(), "size mismatch"), (Other(), "pool")):
+        with pytest.raises(
+            TrainingError, match=f"other networks than these flags make: .*{reason}"
+        ):
+            tiny.train(tmp_path, trainer, steps=9, resume=True, allow_changes=True)
