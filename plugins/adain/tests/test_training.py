@@ -19,6 +19,7 @@ from gentool_adain.nets import AdaIN, Config
 from gentool_adain.options import TrainOptions
 from gentool_adain.statistics import Style
 from gentool_adain.trainer import AdaINTrainer, keep_out_of_compiler
+from gentool_perceptual.losses import ContentLoss
 
 
 @pytest.fixture
@@ -127,6 +128,27 @@ def test_a_batch_of_one_which_would_learn_no_style_is_refused(folders, options):
     setup = Setup(Plan(data=[str(folders / "photos")], batch_size=1), choose("cpu", "fp32"))
     with pytest.raises(TrainingError, match="--batch-size: must be at least 2"):
         AdaINTrainer(TrainOptions(**options), setup)
+
+
+def test_pairings_paint_each_content_in_several_styles(folders, options):
+    trainer = build(folders, options, pairings=2, content_layers=["relu3_4"])
+    photos, paintings = (batch.pictures for batch in take(trainer)[0])
+    terms = trainer._terms(photos, paintings, 2)
+    expected = []
+    # strokes are learned: before the first step noise does nothing
+    for styles in (torch.stack([paintings[0], photos[1]]), paintings.roll(1, 0)):
+        seen = trainer.features(trainer.model(photos, styles))
+        style = trainer.style_loss(seen, trainer.features(styles))["style"]
+        content = ContentLoss(["relu3_4"])(seen, trainer.features(photos))["content"]
+        expected.append((style, content))
+    style, content = (sum(values) / 2 for values in zip(*expected, strict=True))
+    assert terms["style"].item() == pytest.approx(style.item(), rel=1e-4)
+    assert terms["content"].item() == pytest.approx(content.item(), rel=1e-4)
+
+
+def test_more_pairings_than_styles_are_refused(folders, options):
+    with pytest.raises(TrainingError, match="--pairings: must be at most --batch-size, 2, got 3"):
+        build(folders, options, pairings=3)
 
 
 def test_it_trains_in_bf16(folders, options):

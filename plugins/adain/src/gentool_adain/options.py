@@ -107,6 +107,18 @@ class TrainOptions(Options):
         description="Feature networks with VGG-19's layers: vgg19 (fetched once, 575 MB), "
         "perceptual (packaged) or safetensors files; each layer comes from the first that has it"
     )
+    content_layers: list[str] = Field(
+        ["relu3_1", "relu4_1"],
+        min_length=1,
+        description="Layers in which a result is compared with its content",
+    )
+    pairings: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Styles that each photograph of a batch is painted in; more take fewer "
+        "passes of the feature networks for a result",
+    )
     crop_size: int = Field(128, ge=64, multiple_of=8, description="Side of the crops, pixels")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
     reproduce_steps: int = Field(

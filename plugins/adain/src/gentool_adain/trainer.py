@@ -35,7 +35,9 @@ class AdaINTrainer(Trainer):
 
     Differs from the paper (section 5): no pre-trained encoder, content is compared with the
     content picture rather than with the AdaIN features, and a Gram term joins the statistics.
-    The last content of a batch is its own style and must come back as it was.
+    The last content of a batch is its own style and must come back as it was. With several
+    ``pairings``, content k is painted in style k, k-1, ..., and all of them share the features of
+    contents and styles, which cost as much as those of the results.
     """
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
@@ -43,15 +45,21 @@ class AdaINTrainer(Trainer):
             raise TrainingError(
                 "--batch-size: must be at least 2, got 1: the last picture is its own style"
             )
+        if options.pairings > setup.plan.batch_size:
+            raise TrainingError(
+                f"--pairings: must be at most --batch-size, {setup.plan.batch_size}, "
+                f"got {options.pairings}"
+            )
         self.options, self.setup = options, setup
         crop = ScaleCrop(options.crop_size, (options.smallest_side, options.largest_side))
         self.datasets = (
             Pictures(setup.plan.data, crop),
             Pictures([str(path) for path in options.style_data], crop),
         )
-        self.features = setup.place(Features.load(options.teacher, STYLE_LAYERS))
+        layers = dict.fromkeys([*STYLE_LAYERS, *options.content_layers])  # each once, in order
+        self.features = setup.place(Features.load(options.teacher, layers))
         self.model = setup.place(AdaIN())
-        self.content_loss = ContentLoss(("relu3_1", "relu4_1"))
+        self.content_loss = ContentLoss(options.content_layers)
         self.style_loss = StatisticsLoss(STYLE_LAYERS)
         self.gram_loss = GramLoss(("relu2_1", "relu3_1"))
         optimizer = torch.optim.Adam(
@@ -67,8 +75,8 @@ class AdaINTrainer(Trainer):
         o = self.options
         content, style = photos.pictures, paintings.pictures
         reproducing = moment.step < o.reproduce_steps
-        style = content if reproducing else torch.cat([style[:-1], content[-1:]])
-        terms = self.terms(content, style.contiguous(memory_format=torch.channels_last))
+        style, pairings = (content, 1) if reproducing else (style, o.pairings)
+        terms = self.terms(content, style, pairings)
         total = (
             terms["content"]
             + o.style_weight * terms["style"]
@@ -78,20 +86,23 @@ class AdaINTrainer(Trainer):
         )
         return total, terms
 
-    def _terms(self, content: Tensor, style: Tensor) -> Mapping[str, Tensor]:
+    def _terms(self, content: Tensor, style: Tensor, pairings: int) -> Mapping[str, Tensor]:
+        contents, styles = torch.cat([content] * pairings), _paired(style, content, pairings)
         with self.setup.autocast():
-            output = self.model(content, style)
+            output = self.model(contents, styles.contiguous(memory_format=torch.channels_last))
             with torch.no_grad():
                 of_content, of_style = self.features(content), self.features(style)
             of_output = self.features(output.contiguous(memory_format=torch.channels_last))
+        of_style = {n: _paired(of_style[n], of_content[n], pairings) for n in STYLE_LAYERS}
+        of_content = {n: torch.cat([of_content[n]] * pairings) for n in self.content_loss.layers}
         output = output.float()
         return {
             **self.content_loss(of_output, of_content),
             **self.style_loss(of_output, of_style),
             **self.gram_loss(of_output, of_style),
             "range": (output - output.clamp(0, 1)).abs().mean(),
-            "identity": (output[-1] - content[-1]).abs().mean(),
-            "pixels": (output - content).abs().mean(),
+            "identity": (output[len(content) - 1] - content[-1]).abs().mean(),
+            "pixels": (output - contents).abs().mean(),
         }
 
     def preview(self) -> list[Grid]:
@@ -101,3 +112,12 @@ class AdaINTrainer(Trainer):
         with self.setup.autocast():
             result = self.model(content, style).float().clamp(0, 1)
         return [Grid([*content, *style, *result], columns=len(content))]
+
+
+def _paired(style: Tensor, content: Tensor, pairings: int) -> Tensor:
+    """The styles of each content of a batch, or their features: first all of the first pairing.
+
+    Row k is style k, then style k-1, and so on; the last of the first pairing is its content.
+    """
+    first = torch.cat([style[:-1], content[-1:]])
+    return torch.cat([first, *(style.roll(shift, 0) for shift in range(1, pairings))])
