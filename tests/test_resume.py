@@ -15,7 +15,7 @@ import torch
 
 from gentool import OutputError, TrainingError, weights
 from gentool.compute import Compute
-from gentool.training import Plan, Setup, fit
+from gentool.training import Plan, Setup, checkpoint, fit
 
 from . import tiny
 from .tiny import Listening, checkpoints, curve
@@ -107,7 +107,7 @@ def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
     (tmp_path / ".weights-x1y2").write_bytes(b"half")
     tiny.train(tmp_path, steps=10, resume=True, allow_changes=True)
     assert {p.name for p in tmp_path.iterdir()} == {
-        *("checkpoints", "metrics.jsonl", "weights.safetensors")
+        *(".lock", "checkpoints", "metrics.jsonl", "weights.safetensors")
     }
 
 
@@ -126,6 +126,22 @@ def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path):
     assert checkpoints(tmp_path) == [5]
     state = weights.read_tensors(tmp_path / "checkpoints/0000005.safetensors")
     assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "PATIENCE", 0.2)
+    process = start(tmp_path)
+    try:
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists(tmp_path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with pytest.raises(TrainingError, match="another training is writing there"):
+            tiny.train(tmp_path, steps=60, resume=True)
+    finally:
+        process.kill()
+        process.wait()
+    assert tiny.train(tmp_path, steps=60, resume=True)[1]
 
 
 def test_refuses_to_resume_what_is_not_there_or_changed(tmp_path):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from gentool.errors import OutputError, TrainingError, WeightsError
@@ -22,6 +23,8 @@ from gentool.weights import read_header, read_tensors, write_tensors
 
 _PLAIN = torch.contiguous_format
 FOLDER = "checkpoints"
+LOCK = ".lock"  # in the run's folder; stays behind, empty
+PATIENCE = 10.0  # seconds; workers of a training that was killed outlive it for some
 
 
 @dataclass
@@ -43,6 +46,29 @@ class Position:
     best_step: int | None = None
     scaler: dict[str, Any] = field(default_factory=dict)
     log: dict[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Keep other trainings from writing into a folder, until the body or this process ends.
+
+    Raises:
+        TrainingError: another one writes there.
+    """
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise TrainingError(
+            f"-o {run}: another training is writing there; wait until it has ended, or choose "
+            "another folder"
+        ) from None
+    except (NotImplementedError, OSError):
+        pass  # some network file systems know no locks
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save(

@@ -71,12 +71,15 @@ def fit(
         OutputError: a file cannot be written; the last checkpoint is intact.
     """
     display = display or Display()
-    with all_or_none(setup.group):
-        loop = _Loop(trainer, setup, run, method, seed, hyper or {}, metadata or {}, display)
-        if begun:
-            begun()
-    loop.prepare()
-    return loop.go()
+    with contextlib.ExitStack() as held:
+        with all_or_none(setup.group):
+            loop = _Loop(
+                trainer, setup, run, method, seed, hyper or {}, metadata or {}, display, held
+            )
+            if begun:
+                begun()
+        loop.prepare()
+        return loop.go()
 
 
 class _Loop:
@@ -90,10 +93,11 @@ class _Loop:
         hyper: Mapping[str, Any],
         metadata: Mapping[str, Any],
         display: Display,
+        held: contextlib.ExitStack,
     ) -> None:
         self.trainer, self.setup, self.plan = trainer, setup, setup.plan
         self.run, self.method, self.seed = run, method, seed
-        self.metadata, self.display = metadata, display
+        self.metadata, self.display, self.held = metadata, display, held
         self._refuse_early()
         self.feeds = feeds(trainer.datasets, setup, seed, display)
         self.steps = self._steps()
@@ -143,6 +147,8 @@ class _Loop:
         """Make the run's folder, or take up its last checkpoint."""
         if self.plan.resume:
             note = self.display.note if self.setup.group.first else silent
+            if self.setup.group.first:
+                self.held.enter_context(checkpoint.alone(self.run))
             at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
             self._restore(kept)
             if self.setup.group.first:
@@ -153,6 +159,7 @@ class _Loop:
             return Position()
         try:
             self.run.mkdir(parents=True, exist_ok=True)
+            self.held.enter_context(checkpoint.alone(self.run))
             (self.run / log.FILE).unlink(missing_ok=True)  # of one that had no checkpoint yet
         except OSError as e:
             raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
