@@ -95,11 +95,9 @@ class ClassifierTrainer(Trainer):
         return F.cross_entropy(logits, batch.labels, label_smoothing=0.1), {"right": right}
 
     def validate(self):
-        count = min(2000, len(self.test))
-        order = torch.randperm(len(self.test), generator=torch.Generator().manual_seed(0))[:count]
-        found = self.model.see(self.test.sample(count, self.setup))[1]
-        wrong = (found != self.test.labels[order]).double().mean()
-        return {"wrong": float(wrong)}
+        batch = self.test.sample_batch(2000, self.setup)
+        wrong = self.model.see(batch.pictures)[1] != batch.labels
+        return {"wrong": float(wrong.double().mean())}
 
 
 def main():

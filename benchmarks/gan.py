@@ -26,7 +26,7 @@ from gentool.progress import Progress
 from gentool.training import Fit, Pictures, Plan, Setup
 from gentool.training.data.cache import keep_decoded
 from gentool_gan.actions import BATCH, generate
-from gentool_gan.latents import draw, draw_class
+from gentool_gan.latents import draw
 from gentool_gan.metrics import Judge
 from gentool_gan.nets import GAN, Config, dcgan_config
 
@@ -45,15 +45,18 @@ def name(path):
 
 
 def pictures(gan, count):
-    """Pictures (N,3,S,S) in 0..1, as `gentool run gan --n COUNT` draws them."""
-    context, model, made = gan.context(), gan.model, []
+    """Pictures (N,3,S,S) in 0..1, as `gentool run gan --n COUNT` draws them; their classes (N,),
+    or None for weights without."""
+    context, model, made, classes = gan.context(), gan.model, [], []
     with torch.inference_mode():
         for start in range(0, count, BATCH):
             numbers = range(start, min(start + BATCH, count))
-            latents = torch.stack([draw(model, context, k) for k in numbers])
-            labels = torch.tensor([draw_class(model, context, k) for k in numbers])
+            drawn = [draw(model, context, k) for k in numbers]
+            latents = torch.stack([latent for latent, _ in drawn])
+            labels = torch.tensor([label for _, label in drawn])
             made += generate(model, latents, labels, context)
-    return torch.stack(made)
+            classes.append(labels)
+    return torch.stack(made), torch.cat(classes) if model.config.classes else None
 
 
 def speed(arguments):
@@ -84,7 +87,7 @@ def samples(arguments):
     arguments.output.mkdir(parents=True, exist_ok=True)
     for path in arguments.weights:
         for seed in range(arguments.seeds):
-            made = pictures(load(path, seed), arguments.n)
+            made, _ = pictures(load(path, seed), arguments.n)
             pixels = made.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
             target = arguments.output / f"{name(path)}-{seed}.npy"
             np.save(target, pixels)
@@ -101,7 +104,7 @@ def figures(arguments):
         count = min(arguments.n, len(real) // 2)
         both = real.sample(2 * count, setup)
         first, second = judge.embed(both[:count]), judge.embed(both[count:])
-        made = pictures(gan, count)
+        made, _ = pictures(gan, count)
         found = judge.embed(made)
         for key, other in (("floor (real)", second), (name(path), found)):
             values = judge.compare(first, other)

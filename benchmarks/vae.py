@@ -35,7 +35,7 @@ from gentool.context import Context
 from gentool.similarity import psnr
 from gentool.training import Fit, Pictures, Plan, Setup
 from gentool_vae.actions import new
-from gentool_vae.likelihood import BIN, bits_per_dimension, discretised_logistic, divergence
+from gentool_vae.likelihood import BIN, bits_per_dimension, divergence, negative_bound
 from gentool_vae.nets import VAE
 from gentool_vae.options import SampleOptions
 from gentool_vae.pictures import TOGETHER, draw
@@ -83,8 +83,7 @@ def ours(model, count, test, context):
     samples = torch.stack([*new(model, range(count), options, context)])
     again = torch.stack([*draw(model, posterior.mean, context, 0.0, context.generator)])
     decoded = joined(in_parts(model.decode, posterior.sample()))
-    own = discretised_logistic(decoded.mean, decoded.log_scale, test)
-    return samples, again, own + divergence(*posterior).sum(1)
+    return samples, again, negative_bound(decoded, posterior, test)
 
 
 def from_posterior(model, test, context):

@@ -3,7 +3,9 @@
     python benchmarks/weights.py [--only NAME ...] [--also NAME LABEL=PATH ...]... [-o out/weights]
         --pairs DIR [--peer DIR] --teacher FILE...      adain, perceptual, gatys
         --photos PACK...                                perceptual
-        --cifar ARCHIVE --judge SCRIPT [--classifier RUN] [-n 10000] [--seeds 3]    gan, vae
+        --judge SCRIPT [-n 10000] [--seeds 3]           gan, vae, of either set:
+        --cifar ARCHIVE [--classifier RUN]                  gan, vae
+        --clothing ARCHIVE                                  gan-clothing, vae-clothing
         --lossless PACK [--pictures N]                  cnn-ae
         [--table docs/weights.md]
 
@@ -16,7 +18,8 @@ adain       content and style distance to pairs (DIR/content, DIR/style by name)
 perceptual  relative error of features and Gram matrices against the teachers, held-out pictures
 gan, vae    Frechet distance, precision and recall by the judge (benchmarks/judge.py), mean of
             seeds; the second judge is benchmarks/classifier.py: Frechet distance in its features,
-            and the share of samples taken for their class where there are classes
+            and the share of samples taken for their class where there are classes. Archives have
+            train/ and test/
 vae         PSNR of reconstructions and bound in bits a value, test pictures (benchmarks/vae.py)
 cnn-ae      bits against JPEG, WebP and AVIF for the same PSNR (benchmarks/cnn_ae.py)
 gatys       time to the standard recipe's loss (benchmarks/gatys.py), with the teachers and with the
@@ -36,7 +39,9 @@ BARS = {
     "adain": "content at most 0.60 (median 0.47), style at most 0.018, over the 24 pairs",
     "perceptual": "no bar of its own: what gatys and the trainings see",
     "gan": "distance over the floor at most half of dcgan's at equal counts, recall no lower",
+    "gan-clothing": "none: a set with free terms",
     "vae": "distance at most 0.6 of plain's; PSNR 24 dB at 128 latents; bits at most plain's",
+    "vae-clothing": "none: a set with free terms",
     "cnn-ae": "25 % fewer bits than JPEG 4:2:0 for the same PSNR",
     "gatys": "a tenth of the standard recipe's time to its loss",
 }
@@ -89,30 +94,42 @@ def perceptual(a, sets):
 
 
 def gan(a, sets):
+    return _gan(a, sets, "gan", a.cifar)
+
+
+def gan_clothing(a, sets):
+    return _gan(a, _named(sets, "clothing96"), "gan-clothing", a.clothing)
+
+
+def _gan(a, sets, name, archive):
     import gan as benchmark
     import numpy as np
 
     from gentool.artifacts import Grid
-    from gentool_gan.latents import draw_class
 
     files, right = {}, {}
     for label, path in sets.items():
         for seed in range(a.seeds):
-            loaded = benchmark.load(path, seed)
-            made = benchmark.pictures(loaded, a.n)
-            target = a.output / "gan" / f"{label}-{seed}.npy"
+            made, labels = benchmark.pictures(benchmark.load(path, seed), a.n)
+            target = a.output / name / f"{label}-{seed}.npy"
             np.save(target, made.mul(255).round().byte().permute(0, 2, 3, 1).numpy())
             files[f"{label}/{seed}"] = target
             if not seed:
                 Grid([*made[:64]], columns=8).save(target.with_name(f"{label}.png"))
-            if loaded.model.config.classes:
-                context = loaded.context()
-                labels = [draw_class(loaded.model, context, k) for k in range(a.n)]
-                right[f"{label}/{seed}"] = torch.tensor(labels)
-    return _judged(a, sets, files, right)
+            if labels is not None:
+                right[f"{label}/{seed}"] = labels
+    return _judged(a, sets, files, right, archive)
 
 
 def vae(a, sets):
+    return _vae(a, sets, "vae", a.cifar)
+
+
+def vae_clothing(a, sets):
+    return _vae(a, _named(sets, "clothing96"), "vae-clothing", a.clothing)
+
+
+def _vae(a, sets, name, archive):
     import vae as benchmark
     from plain_vae import PlainVAE
 
@@ -121,47 +138,54 @@ def vae(a, sets):
     from gentool.context import Context
     from gentool.training import Plan, Setup
     from gentool_vae.nets import VAE
+    from gentool_vae.plugin import CARD
 
     compute = choose("cpu", "fp32")
     setup, figures, files = Setup(Plan(), compute), {}, {}
-    test, train = (
-        benchmark.load_pictures(f"{a.cifar}:{part}/", 32, count, setup)
-        for part, count in (("test", a.n), ("train", 10**9))
-    )
     for label, path in sets.items():
-        source = benchmark.file_of(Path(path)) if path else packaged("vae")
+        source = weights.find(CARD, path)
         plain = weights.read_header(source).metadata["method"] == "plain-vae"
         net = weights.load(PlainVAE if plain else VAE, source)
+        size = 32 if plain else net.config.size
+        test, train = (
+            benchmark.load_pictures(f"{archive}:{part}/", size, count, setup)
+            for part, count in (("test", a.n), ("train", 10**9))
+        )
         seeds = []
         for seed in range(a.seeds):
             torch.manual_seed(seed)
             samples, found = benchmark.measure(net, a.n, test, train, Context(compute, seed))
             files[f"{label}/{seed}"] = benchmark.keep(
-                samples, train, a.output / "vae" / f"{label}-{seed}"
+                samples, train, a.output / name / f"{label}-{seed}"
             )
             seeds.append(found)
         figures[label] = _means(seeds)
-    about, rows = _judged(a, sets, files, {})
+    about, rows = _judged(a, sets, files, {}, archive)
     return about, {label: row | figures.get(label, {}) for label, row in rows.items()}
+
+
+def _named(sets, name):
+    """The packaged set of that name where no file is given."""
+    return {label: path or name for label, path in sets.items()}
 
 
 def _means(seeds):
     return {key: statistics.fmean(seed[key] for seed in seeds) for key in seeds[0]}
 
 
-def _judged(a, sets, files, labels):
+def _judged(a, sets, files, labels, archive):
     """Mean figures of each set's seeds, by both judges; ``labels`` of those that know classes."""
     from judge import judge
 
-    found = judge(a.judge, f"{a.cifar}:train/", files, a.n)
+    found = judge(a.judge, f"{archive}:train/", files, a.n)
     rows = {"real pictures (floor)": found.pop("floor")}
-    second = _classified(a, files, labels) if a.classifier else {}
+    second = _classified(a, files, labels) if a.classifier and archive == a.cifar else {}
     for label in sets:
         seeds = [found[f"{label}/{s}"] | second.get(f"{label}/{s}", {}) for s in range(a.seeds)]
         rows[label] = _means(seeds)
     if "test" in second:
         rows["test pictures"] = second["test"]
-    return f"{a.n} samples a seed, {a.seeds} seeds, against CIFAR-10's training pictures", rows
+    return f"{a.n} samples a seed, {a.seeds} seeds, against {Path(archive).name}:train/", rows
 
 
 def _classified(a, files, labels):
@@ -185,9 +209,9 @@ def _classified(a, files, labels):
         if label in labels:
             rows[label]["taken for their class"] = _share(taken_for == labels[label])
     test = Pictures([f"{a.cifar}:test/"], prepare=Fit(32), split="all", flip=False)
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
-    features, taken_for = net.see(test.sample(len(test), setup))
-    right = _share(taken_for == test.labels[order])
+    batch = test.sample_batch(len(test), setup)
+    features, taken_for = net.see(batch.pictures)
+    right = _share(taken_for == batch.labels)
     rows["test"] = {"second judge's fd": frechet(features, real), "taken for their class": right}
     return rows
 
@@ -224,13 +248,10 @@ def gatys(a, _):
     return "landscape and mosaic of examples/, 512 pixels", rows
 
 
-MEASURES = {f.__name__.replace("_", "-"): f for f in (adain, perceptual, gan, vae, cnn_ae, gatys)}
-
-
-def packaged(method):
-    from gentool import plugins, weights
-
-    return weights.packaged(plugins.card(method))[0]
+MEASURES = {
+    f.__name__.replace("_", "-"): f
+    for f in (adain, perceptual, gan, gan_clothing, vae, vae_clothing, cnn_ae, gatys)
+}
 
 
 def as_table(figures):
@@ -274,6 +295,7 @@ def arguments():
     parser.add_argument("--teacher", nargs="+")
     parser.add_argument("--photos", nargs="+")
     parser.add_argument("--cifar")
+    parser.add_argument("--clothing")
     parser.add_argument("--judge", type=Path)
     parser.add_argument("--classifier", type=Path)
     parser.add_argument("--lossless", type=Path)

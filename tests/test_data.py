@@ -12,7 +12,8 @@ from PIL import Image
 
 from gentool import TrainingError
 from gentool.cli.main import invoke
-from gentool.training import Pictures, held_out
+from gentool.compute import choose
+from gentool.training import Pictures, Plan, Setup, held_out, sample_held_out
 from gentool.training.data.pictures import Draw
 from gentool.training.data.sources import find
 
@@ -94,6 +95,19 @@ def test_one_picture_in_sixteen_is_kept_for_validation(folder):
     assert names
     assert all(map(held_out, names))
     assert not any(held_out(training.name(i)) for i in range(len(training)))
+
+
+def test_a_sample_of_what_is_kept_is_the_same_every_time_and_may_be_nothing(folder):
+    setup = Setup(Plan(data=[str(folder)]), choose("cpu", "fp32"))
+    kept = Pictures([folder], flip=False, split="held-out")
+    found = sample_held_out(100, setup)
+    assert torch.equal(found, kept.sample(len(kept), setup))
+    assert torch.equal(found[:1], sample_held_out(1, setup))
+    halved = sample_held_out(1, setup, lambda picture: picture[:, ::2, ::2])
+    assert torch.equal(halved, found[:1, :, ::2, ::2])
+    for i in range(len(kept)):
+        (folder / kept.name(i)).unlink()
+    assert sample_held_out(100, setup) is None
 
 
 @pytest.mark.parametrize(

@@ -340,3 +340,20 @@ def test_a_smaller_photograph_looks_as_pillow_would_make_it():
     small = images.resize(images.read(photo).pixels, 24)
     pillow = images.read(photo.resize((24, 24), PIL.Image.Resampling.BICUBIC)).pixels
     assert (small - pillow).abs().mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 11), (30, 20), (1, 5)])
+def test_square_is_the_middle_of_a_picture_in_its_size(size):
+    picture = images.read(torch.rand(3, *size))
+    middle = images.square(picture, min(size))
+    top, left = ((length - min(size)) // 2 for length in size)
+    assert torch.equal(middle, picture.pixels[:, top:, left:][:, : min(size), : min(size)])
+    assert torch.equal(images.square(picture, 8), images.resize(middle, 8))
+
+
+def test_square_shows_white_through_what_is_transparent():
+    alpha = torch.linspace(0, 1, 8).expand(1, 8, 8)
+    found = images.square(images.read(torch.cat([torch.zeros(3, 8, 8), alpha])), 8)
+    assert torch.equal(found, (1 - alpha).expand(3, -1, -1))
+    bright = images.square(images.read(torch.cat([torch.ones(3, 9, 9), torch.rand(1, 9, 9)])), 8)
+    assert 0.999 < bright.min() <= bright.max() <= 1

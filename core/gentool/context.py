@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gentool.compute import Compute, generator, out_of_memory_explained
 from gentool.errors import GentoolError, UsageError
 from gentool.images import Picture, name_of, read
-from gentool.progress import Progress
+from gentool.progress import Item, Progress
 
 if TYPE_CHECKING:
     import torch
@@ -88,9 +88,9 @@ class Context:
             self.progress.note(f"{name_of(source)}: {text}")
         return picture
 
-    def each(self, sources: Sequence[Source], what: str) -> Iterable[Source]:
-        """Go through a batch, showing progress."""
-        return self.progress.track(sources, what) if len(sources) > 1 else sources
+    def each(self, items: Sequence[Item], what: str) -> Iterable[Item]:
+        """Go through a batch, showing progress if there are several."""
+        return self.progress.track(items, what) if len(items) > 1 else items
 
     @contextlib.contextmanager
     def guard(self, source: Source, batch: Sequence[Source]) -> Iterator[None]:

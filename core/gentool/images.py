@@ -277,6 +277,19 @@ def resize(pixels: Tensor, long_side: int | None) -> Tensor:
     return resized[0].clamp_(0, 1)
 
 
+def square(picture: Picture, size: int) -> Tensor:
+    """The middle square of a picture, (3,size,size) in 0..1, on white where it is transparent."""
+    height, width = picture.pixels.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    rows, columns = slice(top, top + side), slice(left, left + side)
+    pixels = picture.pixels[:, rows, columns]
+    if picture.alpha is not None:
+        alpha = picture.alpha[:, rows, columns]
+        pixels = pixels * alpha + (1 - alpha)
+    return resize(pixels, size)
+
+
 def to_pil(pixels: Tensor, alpha: Tensor | None = None) -> PIL.Image.Image:
     """A picture (3,H,W) or (1,H,W) in 0..1, with or without alpha, as an 8-bit PIL image."""
     import PIL.Image

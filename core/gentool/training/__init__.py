@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
-    "data.pictures": ("Batch", "Pictures", "held_out"),
+    "data.pictures": ("Batch", "Pictures", "held_out", "sample_held_out"),
     "data.transforms": ("Fit", "ScaleCrop"),
     "display": ("Display", "Record"),
     "distributed": ("Group",),
@@ -35,11 +35,12 @@ __all__ = [
     "Update",
     "fit",
     "held_out",
+    "sample_held_out",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from gentool.training.data.pictures import Batch, Pictures, held_out
+    from gentool.training.data.pictures import Batch, Pictures, held_out, sample_held_out
     from gentool.training.data.transforms import Fit, ScaleCrop
     from gentool.training.display import Display, Record
     from gentool.training.distributed import Group

@@ -9,7 +9,8 @@ from gentool_cnn_ae import codec as codec_module
 from gentool_cnn_ae.basis import STRIDE
 from gentool_cnn_ae.codec import Codec, exactly, fingerprint, tiles_of
 from gentool_cnn_ae.container import Container, FormatError
-from gentool_cnn_ae.nets import LEVELS, CnnAe
+from gentool_cnn_ae.nets import CnnAe
+from gentool_cnn_ae.options import LEVELS
 
 from .conftest import small_model
 

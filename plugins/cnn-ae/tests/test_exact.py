@@ -10,7 +10,7 @@ from gentool import WeightsError
 from gentool_cnn_ae import coder
 from gentool_cnn_ae.coder import Alphabets, Board
 from gentool_cnn_ae.exact import ExactPart, ExactPrior
-from gentool_cnn_ae.nets import LEVELS
+from gentool_cnn_ae.options import LEVELS
 from gentool_cnn_ae.prior import bits, chessboard
 from gentool_cnn_ae.tables import SCALES, SMALLEST, STEP, TOTAL, logistic, radius, shape, whole
 

@@ -129,3 +129,6 @@ def test_posterior_samples_have_its_mean_and_variance():
     drawn = posterior.sample()
     assert drawn.mean().item() == pytest.approx(3, abs=0.02)
     assert drawn.std().item() == pytest.approx(0.5, abs=0.02)
+    again = [posterior.sample(torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert torch.equal(*again)
+    assert not torch.equal(again[0], drawn)

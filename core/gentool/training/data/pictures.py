@@ -219,11 +219,15 @@ class Pictures:
             pictures = self._stack(rows, indices)
         return Batch(pictures, self.labels[torch.tensor(indices)]), bad
 
-    def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
-        """The same few pictures every time, as losses get them, for previews."""
+    def sample_batch(self, count: int, setup: Setup, seed: int = 0) -> Batch:
+        """Up to ``count`` pictures and their labels, the same every time, as losses get them."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         batch, _ = self.batch(Draw(order[:count].tolist(), seed))
-        return batch.to(setup.device, torch.contiguous_format).pictures
+        return batch.to(setup.device, torch.contiguous_format)
+
+    def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
+        """The pictures of :meth:`sample_batch`, (N,3,H,W)."""
+        return self.sample_batch(count, setup, seed).pictures
 
     def _read(self, draw: Draw) -> tuple[list[int], list[Tensor], dict[str, str]]:
         """Pictures as rows of pixels, (H,W,3) uint8."""
@@ -271,6 +275,27 @@ class Pictures:
                     f"{_size(found[0])} and {self.name(index)} is {_size(rows)}"
                 )
         return torch.stack(list(found)).permute(0, 3, 1, 2)
+
+
+def sample_held_out(
+    count: int, setup: Setup, transform: Transform | None = None, prepare: Transform | None = None
+) -> Tensor | None:
+    """Up to ``count`` held-out pictures of ``--data``, the same every time, as losses get them.
+
+    Args:
+        count: of pictures.
+        setup: of the training.
+        transform: see :class:`Pictures`.
+        prepare: as there.
+
+    Returns:
+        (N,3,H,W) in 0..1, or None where a small set keeps none out.
+    """
+    try:
+        found = Pictures(setup.plan.data, transform, prepare=prepare, flip=False, split="held-out")
+    except TrainingError:  # of anything else the training's own pictures told already
+        return None
+    return found.sample(count, setup)
 
 
 def _bytes(image: PIL.Image.Image) -> Tensor:

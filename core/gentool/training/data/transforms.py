@@ -18,7 +18,7 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
 
     Unlike ``RandomResizedCrop``, whose crops are shares of the picture, the scale is absolute, so
     strokes and textures have the size they will have in use. Mirroring is left to
-    :class:`gentool.training.Pictures`.
+    :class:`gentool.training.Pictures`. A subclass may draw the :meth:`scale` in another way.
 
     Args:
         size: side of the result, pixels.
@@ -30,12 +30,15 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
         super().__init__()
         self.size, self.long_side = size, long_side
 
+    def scale(self, height: int, width: int) -> float:
+        """Draw at how many times its size a picture is seen."""
+        low, high = (math.log(side) for side in self.long_side)
+        return math.exp(torch.empty(()).uniform_(low, high).item()) / max(height, width)
+
     def make_params(self, flat_inputs: list[Any]) -> dict[str, int]:
         """Draw a square that lies within the picture."""
         height, width = flat_inputs[0].shape[-2:]
-        low, high = (math.log(side) for side in self.long_side)
-        scale = math.exp(torch.empty(()).uniform_(low, high).item()) / max(height, width)
-        side = min(max(1, round(self.size / scale)), height, width)
+        side = min(max(1, round(self.size / self.scale(height, width))), height, width)
         top = int(torch.randint(height - side + 1, ()))
         left = int(torch.randint(width - side + 1, ()))
         return {"top": top, "left": left, "height": side, "width": side}
@@ -43,6 +46,8 @@ class ScaleCrop(v2.Transform):  # type: ignore[name-defined,misc]  # imported by
     def transform(self, inpt: Tensor, params: dict[str, int]) -> Tensor:
         """(3,H,W) uint8 to (3,size,size) uint8."""
         square: Tensor = v2.functional.crop(inpt, **params)
+        if params["height"] == self.size:
+            return square
         # as decoders lay pixels: the resize is quicker so, and batches need not be laid out anew
         square = square[None].contiguous(memory_format=torch.channels_last)
         resized: Tensor = v2.functional.resize(square, [self.size, self.size], antialias=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +9,7 @@ from torch import Tensor
 from gentool import Context
 from gentool_adain.nets import ENCODER_REACH, STRIDE, AdaIN
 from gentool_adain.statistics import Features, Shares, Style, Total
-from gentool_adain.tiles import Tile, cover, shrinking
+from gentool_adain.tiles import cover, shrinking
 
 SMALLEST = 2 * STRIDE  # pixels: reflection padding needs two cells at 1/8
 
@@ -44,7 +42,7 @@ def encode(
         tiles = cover(height, width, side // STRIDE, ENCODER_REACH // STRIDE)
         total = Total()
         kept: Features | None = None
-        for tile in track(tiles, context, "look"):
+        for tile in context.each(tiles, "look"):
             part = tile.computed(padded, STRIDE).to(context.device)
             with context.compute.autocast():
                 f4, f8 = model.encoder(part.contiguous(memory_format=torch.channels_last))
@@ -67,11 +65,6 @@ def encode(
 def encode_style(model: AdaIN, pixels: Tensor, context: Context, tile_side: int) -> Style:
     """What the network keeps of a style picture (3,H,W)."""
     return encode(model, pixels, context, tile_side, keep=False)[1]
-
-
-def track(tiles: list[Tile], context: Context, what: str) -> Iterable[Tile]:
-    """Go through tiles under a progress bar, if there are several."""
-    return context.progress.track(tiles, what) if len(tiles) > 1 else tiles
 
 
 def pad(pictures: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context
-from gentool_adain.features import encode, pad, track
+from gentool_adain.features import encode, pad
 from gentool_adain.nets import STRIDE, AdaIN, Noise
 from gentool_adain.statistics import Shares, Style
 from gentool_adain.tiles import cover, shrinking
@@ -96,7 +96,7 @@ class Canvas:
         result = torch.empty_like(self.pixels)
         height, width = self.features[1].shape[2:]
         tiles = cover(height, width, side // STRIDE, self.model.decoder.reach)
-        for tile in track(tiles, self.context, "paint"):
+        for tile in self.context.each(tiles, "paint"):
             f4, noise4 = (tile.computed(x, 2) for x in (self.features[0], noise[0]))
             f8, noise8 = (tile.computed(x) for x in (self.features[1], noise[1]))
             shares = self.shares and Shares(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,6 @@ def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> It
     """Yield one picture for every .gta file."""
     codec = Codec(model, context)
     for path in context.each(options.input, "decompress"):
-        assert isinstance(path, Path)
         with context.guard(path, options.input), _named(path):
             found = codec.decompress(_bytes(path))
             yield Image(found.pixels, found.alpha, path.stem.removesuffix(LABEL))
@@ -117,14 +117,10 @@ def _bytes(path: Path) -> bytes:
         raise GentoolError(f"cannot read: {e.strerror or e}") from e
 
 
-class _named:  # noqa: N801 - a context manager
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
-        if isinstance(error, GentoolError):
-            raise type(error)(f"{self.path}: {error}") from error
+    try:
+        yield
+    except GentoolError as e:
+        raise type(e)(f"{path}: {e}") from e

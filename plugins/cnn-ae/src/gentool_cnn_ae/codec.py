@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from gentool_cnn_ae.basis import STRIDE
 from gentool_cnn_ae.coder import LARGEST, Alphabets
 from gentool_cnn_ae.container import Container, FormatError
 from gentool_cnn_ae.exact import ExactPrior
-from gentool_cnn_ae.nets import LEVELS, CnnAe, lambdas
+from gentool_cnn_ae.nets import CnnAe, lambdas
+from gentool_cnn_ae.options import LEVELS
 
 TILE = 128  # positions a side; 2048 pixels. Part of the format: contexts end with a tile
 PRICE = (
@@ -136,15 +137,13 @@ class Codec:
     def synthesise(self, symbols: NDArray[Any], level: int) -> Tensor:
         """Symbols (h,w,latents) -> picture (3,16h,16w) in 0..1, on the CPU."""
         levels = torch.tensor([level], device=self.context.device)
-        gains = self.model.gains(levels)
-        rows, columns = symbols.shape[:2]
-        picture = torch.empty(3, rows * STRIDE, columns * STRIDE)
-        for tile in tiles_of(symbols.shape):
-            wide, inner = _with_halo(tile, symbols.shape, self.model.decoder.REACH)
-            known = torch.from_numpy(symbols[wide].astype(np.float32)).to(self.context.device)
-            made = self._decoder(known.permute(2, 0, 1)[None] / gains, levels)
-            picture[:, *_pixels(tile)] = made[:, *_pixels(inner)]
-        return picture
+        gains: Tensor = self.model.gains(levels)
+
+        def latents(place: Place) -> Tensor:
+            known = torch.from_numpy(symbols[place].astype(np.float32)).to(self.context.device)
+            return known.permute(2, 0, 1)[None] / gains
+
+        return self._synthesised(symbols.shape[:2], latents, levels)
 
     def denoise(self, pixels: Tensor, deviation: float) -> Tensor:
         """A picture (3,H,W) without the Gaussian noise of that deviation, 0..1; same size.
@@ -158,12 +157,7 @@ class Codec:
         )
         for tile, found in self._analysed(pixels, deviation):
             latents[:, :, *tile] = found
-        rows, columns = latents.shape[2:]
-        picture = torch.empty(3, rows * STRIDE, columns * STRIDE)
-        for tile in tiles_of((rows, columns)):
-            wide, inner = _with_halo(tile, (rows, columns), self.model.decoder.REACH)
-            made = self._decoder(latents[:, :, *wide], levels)
-            picture[:, *_pixels(tile)] = made[:, *_pixels(inner)]
+        picture = self._synthesised(latents.shape[2:], lambda at: latents[:, :, *at], levels)
         picture = picture[:, :height, :width]
         # what the codec itself loses is in the difference as well as the noise: where it is the
         # larger part, most of the picture is kept as it was
@@ -187,11 +181,24 @@ class Codec:
                 found = self.model.encoder(_channels_last(part), level)
             yield tile, found[:, :, *inner]
 
-    def _decoder(self, latents: Tensor, levels: Tensor) -> Tensor:
-        """Latents (1,latents,h,w) -> (3,16h,16w) in 0..1, on the CPU."""
-        with exactly():
-            found: Tensor = self.model.decoder(_channels_last(latents), levels)
-        return found[0].clamp(0, 1).cpu()
+    def _synthesised(
+        self, grid: tuple[int, ...], latents: Callable[[Place], Tensor], levels: Tensor
+    ) -> Tensor:
+        """Picture (3,16h,16w) in 0..1, on the CPU, tile by tile.
+
+        Args:
+            grid: (h,w), of latents.
+            latents: gives those of a place, (1,latents,rows,columns).
+            levels: (1,) the quality.
+        """
+        rows, columns = grid
+        picture = torch.empty(3, rows * STRIDE, columns * STRIDE)
+        for tile in tiles_of(grid):
+            wide, inner = _with_halo(tile, grid, self.model.decoder.REACH)
+            with exactly():
+                made = self.model.decoder(_channels_last(latents(wide)), levels)
+            picture[:, *_pixels(tile)] = made[0].clamp(0, 1)[:, *_pixels(inner)]
+        return picture
 
 
 Place = tuple[slice, slice]

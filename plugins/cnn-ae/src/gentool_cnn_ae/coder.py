@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gentool import WeightsError
 from gentool_cnn_ae.exact import ExactPrior
-from gentool_cnn_ae.prior import FAR
+from gentool_cnn_ae.prior import FAR, chessboard
 from gentool_cnn_ae.tables import SCALES, SHIFTS, TOTAL, radius, shape
 
 Array = NDArray[Any]
@@ -90,9 +90,8 @@ class Board:
 
 def _squares(height: int, width: int, odd: bool) -> Tensor:
     """Positions of one colour of the chessboard, counted in rows of width + 2, row by row."""
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    chosen = (rows + columns) % 2 == int(odd)
-    return ((rows + 1) * (width + 2) + columns + 1)[chosen]
+    rows, columns = chessboard(height, width, odd).nonzero(as_tuple=True)
+    return (rows + 1) * (width + 2) + columns + 1
 
 
 def inside(at: Tensor, width: int) -> tuple[Tensor, Tensor]:

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from gentool import WeightsError
 from gentool.weights import config_values
+from gentool_cnn_ae.options import LEVELS
 from gentool_cnn_ae.prior import Prior
 from gentool_cnn_ae.tables import logistic
 from gentool_cnn_ae.transforms import Decoder, Encoder
 
-LEVELS = 8  # of quality
 FIRST_LAMBDA, LAST_LAMBDA = 0.0009, 0.055  # bits a pixel for a squared error of one grey level
 
 

@@ -38,9 +38,9 @@ def chessboard(height: int, width: int, odd: bool, device: torch.device | None =
     return (sums % 2 == 1) == odd
 
 
-def coarseness(latents: int) -> Tensor:
+def coarseness(deviations: Tensor) -> Tensor:
     """By how many bits each channel's symbols are scaled down in contexts (latents,), 0..5."""
-    return (spectrum(latents)[1] / 3).log2().round().clamp(0, 5)
+    return (deviations / 3).log2().round().clamp(0, 5)
 
 
 class Part(nn.Module):
@@ -50,12 +50,14 @@ class Part(nn.Module):
         known: channels seen.
         own: range of the channels told about.
         hidden: width of the hidden layers.
-        latents: channels in all.
+        deviations: (latents,) of each channel's latents, at first.
         gains: (levels,) deviations of symbols over those of latents, at first; each quality
             level has biases of its own.
     """
 
-    def __init__(self, known: int, own: slice, hidden: int, latents: int, gains: Tensor) -> None:
+    def __init__(
+        self, known: int, own: slice, hidden: int, deviations: Tensor, gains: Tensor
+    ) -> None:
         super().__init__()
         levels = len(gains)
         self.first = nn.Conv2d(known, hidden, 3, padding=1)
@@ -67,8 +69,8 @@ class Part(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
         with torch.no_grad():
-            self.expected.weight.copy_(expected(own, latents, gains))
-        bits = coarseness(latents)
+            self.expected.weight.copy_(expected(deviations[own], gains))
+        bits = coarseness(deviations)
         # in the file, because another machine might round a logarithm in another way
         self.register_buffer("shrink", (2.0 ** -bits[:known])[:, None, None])
         self.register_buffer("grow", (2.0 ** bits[own])[:, None, None])
@@ -82,9 +84,13 @@ class Part(nn.Module):
         return mean * self.grow, scale / STEP
 
 
-def expected(own: slice, latents: int, gains: Tensor) -> Tensor:
-    """(levels, 2 channels): means of 0, and by the spectrum logarithms of scale over SMALLEST."""
-    deviations = spectrum(latents)[1][own]
+def expected(deviations: Tensor, gains: Tensor) -> Tensor:
+    """(levels, 2 channels): means of 0, and logarithms of scale over SMALLEST.
+
+    Args:
+        deviations: (channels,) of latents.
+        gains: (levels,) see :class:`Part`.
+    """
     scales = (gains[:, None] * deviations * math.sqrt(3) / math.pi).clamp_min(0.1)
     return torch.cat([torch.zeros_like(scales), scales.log() - FIRST], 1)
 
@@ -105,11 +111,11 @@ class Prior(nn.Module):
     def __init__(self, latents: int, hidden: int, gains: Tensor) -> None:
         super().__init__()
         self.groups = groups(latents)
-        levels = len(gains)
+        levels, deviations = len(gains), spectrum(latents)[1]
         self.start = nn.Embedding(levels, 2 * self.groups[0].stop)
         with torch.no_grad():
-            self.start.weight.copy_(expected(self.groups[0], latents, gains))
-        sizes = hidden, latents, gains
+            self.start.weight.copy_(expected(deviations[self.groups[0]], gains))
+        sizes = hidden, deviations, gains
         self.even = nn.ModuleList(Part(own.start, own, *sizes) for own in self.groups[1:])
         self.odd = nn.ModuleList(Part(own.stop, own, *sizes) for own in self.groups)
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
-from gentool.training import Batch, Moment, Pictures, Setup, Update
+from gentool.training import Batch, Moment, Pictures, Setup, Update, sample_held_out
 from gentool_cnn_ae.basis import STRIDE
 from gentool_cnn_ae.crops import ShrinkCrop
-from gentool_cnn_ae.nets import LEVELS, CnnAe, lambdas, rounded, uniform_noise
-from gentool_cnn_ae.options import TrainOptions
+from gentool_cnn_ae.nets import CnnAe, lambdas, rounded, uniform_noise
+from gentool_cnn_ae.options import LEVELS, TrainOptions
 from gentool_cnn_ae.prior import bits
 from gentool_cnn_ae.tables import Fitted
 
@@ -47,7 +47,7 @@ class CnnAeTrainer(Trainer):
             raise TrainingError("--batch-size: cnn-ae needs at least 2, one picture to denoise")
         crop = ShrinkCrop(options.crop_size, options.smallest_scale)
         self.datasets = (Pictures(setup.plan.data, crop),)
-        self.held_out = _some(setup, crop, "held-out", VALIDATED)
+        self.held_out = sample_held_out(VALIDATED, setup, crop)
         self.model = setup.place(CnnAe())
         self.lambdas = lambdas().to(setup.device)
         # without this the best quality's errors would drown those of all others
@@ -152,7 +152,7 @@ class CnnAeTrainer(Trainer):
 
         The logistic distribution is where they begin, and what they keep to where little was seen.
         """
-        pictures = self.datasets[0].sample(min(COUNTED, len(self.datasets[0])), self.setup)
+        pictures = self.datasets[0].sample(COUNTED, self.setup)
         fitted = Fitted()
         for part in torch.split(pictures, 16):
             none = torch.zeros(len(part), device=part.device)
@@ -166,7 +166,7 @@ class CnnAeTrainer(Trainer):
 
     def preview(self) -> list[Grid]:
         """Pictures, and the same at the qualities 2, 5 and 8; then noisy and denoised."""
-        pictures = self.datasets[0].sample(min(PREVIEWS, len(self.datasets[0])), self.setup)
+        pictures = self.datasets[0].sample(PREVIEWS, self.setup)
         model, rows = self.model, [*pictures]
         zero = torch.zeros(len(pictures), device=pictures.device)
         for level in (1, 4, 7):
@@ -182,14 +182,6 @@ class CnnAeTrainer(Trainer):
             shown = model.decoder(model.encoder(noisy, noise).float(), levels)
         rows += [*noisy.clamp(0, 1), *shown.float().clamp(0, 1)]
         return [Grid(rows, columns=len(pictures))]
-
-
-def _some(setup: Setup, crop: ShrinkCrop, split: Any, count: int) -> Tensor | None:
-    try:
-        found = Pictures(setup.plan.data, crop, flip=False, split=split)
-    except TrainingError:  # a small folder may hold out none
-        return None
-    return found.sample(min(count, len(found)), setup)
 
 
 def psnr(error: Tensor) -> Tensor:

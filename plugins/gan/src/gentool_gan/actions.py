@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image
-from gentool_gan.latents import class_numbers, draw, draw_class, unpack, walk
+from gentool_gan.latents import class_numbers, draw, unpack, walk
 from gentool_gan.nets import GAN
 from gentool_gan.options import InterpolateOptions, SampleOptions
 
@@ -22,7 +22,7 @@ def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Ima
     latents, labels = _chosen(model, options, context, options.n)
     made: list[Tensor] = []
     parts = range(0, len(latents), BATCH)
-    for start in context.progress.track(parts, "sample") if len(parts) > 1 else parts:
+    for start in context.each(parts, "sample"):
         part = slice(start, start + BATCH)
         pictures = generate(model, latents[part], labels[part], context, options.upscale)
         if options.grid:
@@ -49,7 +49,7 @@ def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> It
         shares = torch.stack([torch.lerp(a, b, s) for a, b in legs for s in steps])
     frames: list[Tensor] = []
     parts = range(0, len(path), BATCH)
-    for start in context.progress.track(parts, "interpolate") if len(parts) > 1 else parts:
+    for start in context.each(parts, "interpolate"):
         part = slice(start, start + BATCH)
         mixed = labels[part] if shares is None else shares[part]
         frames += generate(model, path[part], mixed, context, options.upscale)
@@ -80,19 +80,18 @@ def _chosen(
 ) -> tuple[Tensor, Tensor]:
     """Latents (N,L) and labels (N,): from files, or drawn; labels given, kept or drawn."""
     wanted: list[int | None] = [*class_numbers(model, options.label)]
-    if options.latents is None:
-        latents = torch.stack([draw(model, context, k, options.truncation) for k in range(count)])
-    else:
-        read = [unpack(model, path) for path in options.latents]
-        latents = torch.cat([found for found, _ in read]) * options.truncation
-        if not wanted and model.config.classes:
-            kept = (name for _, classes in read for name in classes)
-            wanted = [None if name is None else class_numbers(model, [name])[0] for name in kept]
+    read = [unpack(model, path) for path in options.latents or ()]
+    if read and not wanted and model.config.classes:
+        kept = (name for _, classes in read for name in classes)
+        wanted = [None if name is None else class_numbers(model, [name])[0] for name in kept]
+    given = [latent * options.truncation for found, _ in read for latent in found]
+    drawn = [draw(model, context, k, options.truncation) for k in range(len(given) or count)]
+    latents = given or [latent for latent, _ in drawn]
     labels = []
-    for k in range(len(latents)):
-        label = wanted[k % len(wanted)] if wanted else None
-        labels.append(draw_class(model, context, k) if label is None else label)
-    return latents, torch.tensor(labels)
+    for k, (_, label) in enumerate(drawn):
+        chosen = wanted[k % len(wanted)] if wanted else None
+        labels.append(label if chosen is None else chosen)
+    return torch.stack(latents), torch.tensor(labels)
 
 
 def _name(model: GAN, label: Tensor, number: int) -> str:

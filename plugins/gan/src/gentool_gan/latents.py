@@ -20,8 +20,8 @@ from gentool.weights import read_header, read_tensors
 from gentool_gan.nets import GAN
 
 
-def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> Tensor:
-    """The latent of picture number ``index``, (latent,), whatever else is drawn.
+def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> tuple[Tensor, int]:
+    """What picture number ``index`` is made from, whatever else is drawn.
 
     Args:
         model: whose latent.
@@ -29,16 +29,14 @@ def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> T
         index: of the picture.
         truncation: 1 leaves the latent alone; less brings it nearer to the mean, where pictures
             are more usual and more alike.
+
+    Returns:
+        The latent (L,), and the number of the class, for where none is asked for.
     """
-    latent = torch.randn(model.config.latent, generator=context.generator(index))
-    return latent * truncation
-
-
-def draw_class(model: GAN, context: Context, index: int) -> int:
-    """The class of picture number ``index`` where none was asked for."""
     generator = context.generator(index)
-    torch.randn(model.config.latent, generator=generator)  # its latent's numbers come first
-    return int(torch.randint(max(1, len(model.config.classes)), (), generator=generator))
+    latent = torch.randn(model.config.latent, generator=generator)
+    label = torch.randint(max(1, len(model.config.classes)), (), generator=generator)
+    return latent * truncation, int(label)
 
 
 def class_numbers(model: GAN, names: Sequence[str] | None) -> list[int]:

@@ -147,7 +147,7 @@ class ResidualGenerator(nn.Module):
         x = self.first(code).view(len(latents), START, START, -1).permute(0, 3, 1, 2)
         for block in self.blocks:
             x = block(x, code)
-        return torch.tanh(self.rgb(F.relu(self.norm(x))))
+        return torch.tanh_(self.rgb(F.relu_(self.norm(x))))
 
 
 def orthogonal(net: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gentool import Context
 from gentool.artifacts import File, Image
-from gentool.images import Picture, name_of
+from gentool.images import name_of, square
 from gentool_gan.latents import class_numbers, pack
 from gentool_gan.nets import GAN
 from gentool_gan.options import ProjectOptions
@@ -30,7 +30,7 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
     for source in context.each(options.image, "project"):
         with context.guard(source, options.image):
             picture = context.read(source)
-            target = _target(picture, model.config.size).to(context.device)
+            target = square(picture, model.config.size).to(context.device)
             # the runner's inference tensors know no gradients; copies made outside do
             with torch.inference_mode(False), torch.enable_grad():
                 own = copy.deepcopy(model).requires_grad_(False)
@@ -82,17 +82,3 @@ def _error(pictures: Tensor, target: Tensor) -> Tensor:
     return torch.stack(
         [F.avg_pool2d(difference, scale).square().mean((1, 2, 3)) for scale in SCALES]
     ).sum(0)
-
-
-def _target(picture: Picture, size: int) -> Tensor:
-    """The picture's middle square (3,size,size) in 0..1, on white where it is transparent."""
-    pixels = picture.pixels.expand(3, -1, -1)
-    if picture.alpha is not None:
-        pixels = torch.lerp(torch.ones_like(pixels), pixels, picture.alpha)
-    side = min(pixels.shape[1:])
-    top, left = ((length - side) // 2 for length in pixels.shape[1:])
-    square = pixels[:, top : top + side, left : left + side]
-    if side == size:
-        return square
-    reduced = F.interpolate(square[None], (size, size), mode="bicubic", antialias=True)
-    return reduced[0].clamp(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -63,7 +64,7 @@ class GANTrainer(Trainer):
         self.generator = setup.place(self.model.generator)
         self.discriminator = setup.place(self._discriminator())
         self.game = GAMES[recipe.loss]
-        self.judge: Judge | None = None
+        self.judge = Judge(setup.device)
         rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
         nets = {"discriminator": self.discriminator, "generator": self.generator}
         losses = {"discriminator": self.discriminator_loss, "generator": self.generator_loss}
@@ -77,8 +78,8 @@ class GANTrainer(Trainer):
             for name in nets
         )
         self.health = Health(setup, self.updates)
-        self._make = setup.compile(self.generator)
-        self._judge = setup.compile(self.discriminator)
+        self._compiled_generator = setup.compile(self.generator)
+        self._compiled_discriminator = setup.compile(self.discriminator)
 
     def _discriminator(self) -> torch.nn.Module:
         config, width = self.model.config, self.recipe.discriminator_width
@@ -87,7 +88,7 @@ class GANTrainer(Trainer):
         if self.recipe.discriminator == "pixels":
             return ResidualDiscriminator(config, width)
         features = self.setup.place(Features.load(layers=LAYERS))
-        real = self.pictures.sample(min(SCALED, len(self.pictures)), self.setup)
+        real = self.pictures.sample(SCALED, self.setup)
         with torch.no_grad():
             seen = features(real)
         deviations = (float(seen[name].std().clamp_min(1e-6)) for name in LAYERS)
@@ -104,8 +105,9 @@ class GANTrainer(Trainer):
         with torch.no_grad():
             fake = self.make(batch)
         seen = augment(real, self.recipe.augment).requires_grad_(lazy)
-        judge = self.discriminator if lazy else self._judge  # compiled, it has no second derivative
-        on_real, on_fake = self.logits(judge, seen, augment(fake, self.recipe.augment), batch)
+        # compiled, it has no second derivative
+        net = self.discriminator if lazy else self._compiled_discriminator
+        on_real, on_fake = self.logits(net, seen, augment(fake, self.recipe.augment), batch)
         total = self.game.discriminator(on_real, on_fake)
         terms = {
             "real": (on_real > 0).float().mean(),
@@ -123,28 +125,28 @@ class GANTrainer(Trainer):
         fake = augment(self.make(batch), self.recipe.augment)
         if self.recipe.loss == "relativistic":
             real = augment(batch.pictures * 2 - 1, self.recipe.augment)
-            on_real, on_fake = self.logits(self._judge, real, fake, batch)
+            on_real, on_fake = self.logits(self._compiled_discriminator, real, fake, batch)
             return self.game.generator(on_real, on_fake), {}
         with self.setup.autocast():
-            on_fake = self._judge(fake, batch.labels).float()
+            on_fake = self._compiled_discriminator(fake, batch.labels).float()
         return self.game.generator(on_fake, on_fake), {}
 
     def make(self, batch: Batch) -> Tensor:
         """As many generated pictures, of the same classes, (N,3,S,S) in -1..1."""
         latents = torch.randn(len(batch), self.model.config.latent, device=self.setup.device)
         with self.setup.autocast():
-            pictures: Tensor = self._make(latents, batch.labels)
+            pictures: Tensor = self._compiled_generator(latents, batch.labels)
         return pictures.float()
 
     def logits(
-        self, judge: torch.nn.Module, real: Tensor, fake: Tensor, batch: Batch
+        self, discriminator: torch.nn.Module, real: Tensor, fake: Tensor, batch: Batch
     ) -> tuple[Tensor, Tensor]:
         """The discriminator's, of each kind apart: its BatchNorm, if any, must not mix them."""
         with self.setup.autocast():
             if self.options.net == "dcgan":
-                return judge(real).float(), judge(fake).float()
+                return discriminator(real).float(), discriminator(fake).float()
             both = torch.cat([real, fake]), torch.cat([batch.labels, batch.labels])
-            on_real, on_fake = judge(*both).float().chunk(2)
+            on_real, on_fake = discriminator(*both).float().chunk(2)
         return on_real, on_fake
 
     # --- the averaged generator ---------------------------------------------------------------
@@ -177,28 +179,27 @@ class GANTrainer(Trainer):
         return pictures
 
     def preview(self) -> list[Grid]:
-        """The same latents every time, a column for each class."""
+        """The same latents every time, a column for each class, or all different without."""
         rows, columns = PREVIEW
-        config = self.model.config
+        config, device = self.model.config, self.setup.device
         columns = min(columns, len(config.classes) or columns)
+        shared = columns if config.classes else 1  # pictures of one latent
         generator = torch.Generator().manual_seed(0)
-        latents = torch.randn(rows, config.latent, generator=generator).to(self.setup.device)
-        labels = torch.arange(columns, device=self.setup.device).repeat(rows)
-        if config.classes:
-            latents = latents.repeat_interleave(columns, 0)
-        else:
-            latents = torch.randn(rows * columns, config.latent, generator=generator)
-            latents = latents.to(self.setup.device)
+        latents = torch.randn(rows * columns // shared, config.latent, generator=generator)
+        latents = latents.to(device).repeat_interleave(shared, 0)
+        labels = torch.arange(columns, device=device).repeat(rows)
         with self.setup.autocast():
             return [Grid([*self.model(latents, labels)], columns=columns)]
 
+    @functools.cached_property
+    def real_features(self) -> Tensor:
+        """Of the real pictures that all validations compare with, (N,D)."""
+        return self.judge.embed(self.pictures.sample(FIGURED, self.setup))
+
     def validate(self) -> Mapping[str, float]:
         """Distance, precision and recall in a random network's features; lower is better."""
-        if self.judge is None:
-            self.judge = Judge(self.setup.device)
-        count = min(FIGURED, len(self.pictures))
-        real = self.judge.embed(self.pictures.sample(count, self.setup))
-        fake = self.judge.embed(self.samples(count, seed=0))
+        real = self.real_features
+        fake = self.judge.embed(self.samples(len(real), seed=0))
         figures = self.judge.compare(real, fake)
         self.health.check_recall(figures["recall"])
         return figures

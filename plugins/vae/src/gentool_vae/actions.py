@@ -13,8 +13,8 @@ from gentool.artifacts import Animation, Figures, File, Grid, Image
 from gentool.images import name_of
 from gentool.similarity import psnr, ssim
 from gentool_vae import latents
-from gentool_vae.likelihood import bits_per_dimension, discretised_logistic, divergence
-from gentool_vae.nets import VAE, Posterior
+from gentool_vae.likelihood import bits_per_dimension, negative_bound
+from gentool_vae.nets import VAE, Decoded, Posterior
 from gentool_vae.options import (
     AttributeOptions,
     DecodeOptions,
@@ -59,28 +59,24 @@ def reconstruct(
             row = [picture]
             for detail in (0.0, 1.0):
                 row += draw(model, posterior.mean, context, detail, context.generator)
-            name = name_of(source).rpartition(".")[0] or name_of(source)
             figures = _compare(model, row, posterior, context)
             context.progress.note(
                 f"{name_of(source)}: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}, "
                 f"with detail {figures['psnr_detail']:.2f} dB and {figures['ssim_detail']:.3f}; "
                 f"{figures['bits_per_dimension']:.2f} bits a value"
             )
-            yield Grid(row, columns=3, name=name)
-            yield Figures(figures, name, part="figures")
+            yield Grid(row, columns=3, name=_stem(source))
+            yield Figures(figures, _stem(source), part="figures")
 
 
 def _compare(
     model: VAE, row: Sequence[Tensor], posterior: Posterior, context: Context
 ) -> dict[str, float]:
     picture, mean, sharp = (p[None].mul(255).round() / 255 for p in row)  # as they are written
-    generator = context.generator()
-    noise = torch.randn(posterior.mean.shape, generator=generator)
-    drawn = posterior.mean + noise * (posterior.log_variance / 2).exp()
+    drawn = posterior.sample(context.generator())
     with context.compute.autocast():
         decoded = model.decode(drawn.to(context.device))
-    own = discretised_logistic(decoded.mean.cpu(), decoded.log_scale.cpu(), picture)
-    nats = own + divergence(*posterior).sum(1)
+    nats = negative_bound(Decoded(*(part.cpu() for part in decoded)), posterior, picture)
     found = {
         "psnr": psnr(mean, picture),
         "ssim": ssim(mean, picture),

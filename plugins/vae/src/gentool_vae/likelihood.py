@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gentool_vae.nets import Decoded, Posterior
+
 BIN = 1 / 255  # pictures of bytes in 0..1 have this between neighbours
 
 
@@ -48,6 +50,18 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     (Kingma & Welling 2014, appendix B).
     """
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
+
+
+def negative_bound(decoded: Decoded, posterior: Posterior, pictures: Tensor) -> Tensor:
+    """Negative evidence lower bound of pictures (N,3,H,W), by a draw each: (N,) nats.
+
+    Args:
+        decoded: of a draw from the posterior.
+        posterior: of the pictures.
+        pictures: multiples of 1/255.
+    """
+    own = discretised_logistic(decoded.mean, decoded.log_scale, pictures)
+    return own + divergence(*posterior).sum(1)
 
 
 def bits_per_dimension(nats: Tensor, pictures: Tensor) -> Tensor:

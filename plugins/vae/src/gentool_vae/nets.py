@@ -66,9 +66,9 @@ class Posterior(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
-    def sample(self) -> Tensor:
-        """One draw a picture, from PyTorch's global generator; differentiable."""
-        noise = torch.randn_like(self.mean)
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw a picture, from PyTorch's global generator if none is given; differentiable."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
         return self.mean + noise * (self.log_variance / 2).exp()
 
 

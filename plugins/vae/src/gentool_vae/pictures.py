@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context
-from gentool.images import name_of
+from gentool.images import name_of, square
 from gentool_vae.nets import VAE, Posterior
 
 if TYPE_CHECKING:
@@ -25,21 +24,15 @@ def read_square(source: Source, size: int, context: Context) -> Tensor:
     The middle square is brought to the size, transparency becomes white, values become bytes.
     """
     picture = context.read(source)
-    pixels = picture.pixels
     if picture.alpha is not None:
-        pixels = pixels * picture.alpha + (1 - picture.alpha)
         context.progress.note(f"{name_of(source)}: what is transparent became white")
-    height, width = pixels.shape[1:]
+    height, width = picture.pixels.shape[1:]
     if (height, width) != (size, size):
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = pixels[:, top : top + side, left : left + side]
-        pixels = F.interpolate(square[None], (size, size), mode="bicubic", antialias=True)[0]
         context.progress.note(
             f"{name_of(source)}: brought from {width}x{height} to {size}x{size}, which these "
             "weights are for"
         )
-    return pixels.clamp(0, 1).mul(255).round() / 255
+    return square(picture, size).mul(255).round() / 255
 
 
 def read_squares(

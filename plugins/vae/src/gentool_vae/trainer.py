@@ -8,15 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gentool import Trainer, TrainingError
+from gentool import Trainer
 from gentool.artifacts import Grid
-from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
+from gentool.similarity import psnr
+from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update, sample_held_out
 from gentool_perceptual.features import Features
 from gentool_vae.energy import total_score
 from gentool_vae.likelihood import (
     bits_per_dimension,
     discretised_logistic,
     divergence,
+    negative_bound,
     optimal_gaussian,
 )
 from gentool_vae.nets import VAE, Config
@@ -39,10 +41,10 @@ class VAETrainer(Trainer):
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
         self.options, self.setup = options, setup
-        data = setup.plan.data
-        self.datasets = (Pictures(data, prepare=Fit(options.size)),)
+        fit = Fit(options.size)
+        self.datasets = (Pictures(setup.plan.data, prepare=fit),)
         self.model = setup.place(VAE(_config(options)))
-        self._held_out = _some_held_out(options, setup)
+        self._held_out = sample_held_out(VALIDATED, setup, prepare=fit)
         self.features = setup.place(Features.load(layers=LAYERS))
         first = {name: self.model.networks[name] for name in ("encoder", "decoder")}
         second = {name: self.model.networks[name] for name in ("detail", "prior")}
@@ -126,7 +128,7 @@ class VAETrainer(Trainer):
 
     def preview(self) -> list[Grid]:
         """Pictures, their reconstructions blurred and sharp, and samples blurred and sharp."""
-        pictures = self.datasets[0].sample(min(PREVIEWS, len(self.datasets[0])), self.setup)
+        pictures = self.datasets[0].sample(PREVIEWS, self.setup)
         count = len(pictures)
         own = self.model.noise(count, device=pictures.device)
         drawn = torch.randn(count, self.options.latent).to(pictures.device)
@@ -142,19 +144,18 @@ class VAETrainer(Trainer):
         """Bits a value, and PSNR, of pictures that were kept out of the training."""
         if self._held_out is None:
             return {}
-        bits, psnr = [], []
+        bits, decibels = [], []
         for part in torch.split(self._held_out, self.setup.plan.batch_size):
             with self.setup.autocast():
                 posterior = self.model.encode(part)
                 decoded = self.model.decode(posterior.sample())
                 again = self.model.decode(posterior.mean).mean
-            own = discretised_logistic(decoded.mean, decoded.log_scale, part)
-            nats = own + divergence(*posterior).sum(1)
+            nats = negative_bound(decoded, posterior, part)
             bits.append(bits_per_dimension(nats, part))
-            psnr.append(-10 * (again.clamp(0, 1) - part).square().mean((1, 2, 3)).log10())
+            decibels.append(psnr(again.clamp(0, 1).cpu(), part.cpu()))  # float64: not on MPS
         return {
             "bits/dim": torch.cat(bits).mean().item(),
-            "psnr": torch.cat(psnr).mean().item(),
+            "psnr": torch.cat(decibels).mean().item(),
         }
 
 
@@ -166,12 +167,3 @@ def _config(options: TrainOptions) -> Config:
         prior_width=options.prior_width,
         prior_blocks=options.prior_blocks,
     )
-
-
-def _some_held_out(options: TrainOptions, setup: Setup) -> Tensor | None:
-    """Up to 1024 pictures, always the same; None where the set is too small to keep any out."""
-    try:
-        kept = Pictures(setup.plan.data, flip=False, split="held-out", prepare=Fit(options.size))
-    except TrainingError:
-        return None
-    return kept.sample(min(VALIDATED, len(kept)), setup)
