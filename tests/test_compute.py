@@ -51,6 +51,16 @@ def test_products_are_computed_in_the_precision_asked_for(precision, dtype):
         assert torch.rand(4).softmax(0).dtype == torch.float32
 
 
+def test_networks_of_any_dimensions_are_placed():
+    cpu = compute.choose("cpu", "fp32")
+    flat = cpu.place(torch.nn.Conv2d(3, 4, 3))
+    assert flat.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not flat.weight.is_contiguous()
+    assert cpu.place(torch.nn.Conv2d(3, 4, 3), channels_last=False).weight.is_contiguous()
+    volume = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 3), torch.nn.Conv2d(3, 4, 3))
+    assert cpu.place(volume)[1].weight.is_contiguous()
+
+
 def test_auto_always_finds_something_that_works():
     chosen = compute.choose()
     with chosen.autocast():

@@ -148,6 +148,10 @@ def test_a_damaged_picture_is_the_same_gap_with_and_without_the_cache(folder):
     for a, b in zip(here, cached, strict=True):
         assert torch.equal(a.pictures, b.pictures)
         assert torch.equal(a.labels, b.labels)
+    kept.transform = lambda pixels: pixels
+    batch, bad = kept.batch(Draw([1, 2, 3], 0))
+    assert len(batch) == 3
+    assert bad == {}  # told of once, when it was decoded
     assert kept.fingerprint() == Pictures([folder], split="all").fingerprint()
 
 

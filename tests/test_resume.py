@@ -176,6 +176,28 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, damage
         tiny.train(tmp_path, steps=10, resume=True)
 
 
+def test_a_damaged_checkpoint_takes_no_place_of_a_sound_one(tmp_path):
+    tiny.train(tmp_path, steps=10, keep=2)
+    (tmp_path / "checkpoints/0000010.safetensors").write_bytes(b"nothing")
+    poisoned = tiny.TinyTrainer(poison=8)  # stops after the checkpoint of step 7
+    more = {"keep": 1, "checkpoint_every": 7, "resume": True, "allow_changes": True}
+    with pytest.raises(TrainingError, match="loss is nan"):
+        tiny.train(tmp_path, poisoned, steps=10, **more)
+    assert checkpoints(tmp_path) == [7]
+
+
+def test_a_validation_does_not_count_as_training_after_a_resume(tmp_path):
+    class Slow(tiny.TinyTrainer):
+        def validate(self):
+            time.sleep(1)
+            return {"score": 1.0}
+
+    display = Listening()
+    tiny.train(tmp_path, Slow(), steps=5, log_every=10)
+    tiny.train(tmp_path, display=display, steps=10, log_every=10, resume=True, allow_changes=True)
+    assert display.records[0].seconds < 0.1  # a step; a tenth of the sleep, were it counted
+
+
 def test_a_full_disk_leaves_the_last_checkpoint_intact(tmp_path, monkeypatch):
     tiny.train(tmp_path, steps=5)
     file = tmp_path / "checkpoints/0000005.safetensors"

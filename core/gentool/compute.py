@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gentool.errors import DeviceError
+from gentool.errors import DeviceError, GentoolError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+Net = TypeVar("Net", bound="nn.Module")
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_THREADS = 1024  # OpenMP takes the whole process down where it cannot start that many
@@ -47,6 +51,22 @@ class Compute:
             self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
         ):
             yield
+
+    def place(self, net: Net, channels_last: bool = True) -> Net:
+        """Move a network to the device.
+
+        Args:
+            net: it is changed.
+            channels_last: lay its convolutions out so, in which they run 1.3 to 1.7 times as fast,
+                if none is of more than two dimensions.
+        """
+        import torch
+
+        flat = all(tensor.dim() < 5 for tensor in (*net.parameters(), *net.buffers()))
+        layout = torch.channels_last if channels_last and flat else torch.contiguous_format
+        moved: Any = net  # the stubs of Module.to lack memory_format
+        moved.to(device=self.device, memory_format=layout)
+        return net
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
@@ -113,19 +133,21 @@ def _fast_bf16(device: torch.device) -> bool:
 
 
 @contextlib.contextmanager
-def out_of_memory_explained() -> Iterator[None]:
+def out_of_memory_explained(
+    remedy: str = "make the pictures smaller or choose another --device",
+    error: type[GentoolError] = DeviceError,
+) -> Iterator[None]:
     """Make one line of whatever PyTorch raises when memory runs out.
 
-    Raises:
-        DeviceError: in its place.
+    Args:
+        remedy: what the user can do.
+        error: raised in its place.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as e:
         if is_out_of_memory(e):
-            raise DeviceError(
-                "does not fit into memory; make the pictures smaller or choose another --device"
-            ) from e
+            raise error(f"does not fit into memory; {remedy}") from e
         raise
 
 
@@ -134,6 +156,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     said = ("out of memory", "allocate memory", "bad_alloc", "could not create a primitive")
     return isinstance(error, MemoryError) or any(words in text for words in said)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def fresh_seed() -> int:

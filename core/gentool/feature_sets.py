@@ -26,7 +26,7 @@ def frechet(made: Tensor, real: Tensor) -> float:
     """
     if min(len(made), len(real)) < 2:
         raise UsageError("a Frechet distance needs at least two pictures on each side")
-    made, real = made.double().cpu(), real.double().cpu()
+    made, real = made.cpu().double(), real.cpu().double()  # MPS has no float64
     first, second = torch.cov(made.T), torch.cov(real.T)
     values, vectors = torch.linalg.eigh(second)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -47,7 +47,7 @@ def coverage(points: Tensor, manifold: Tensor) -> float:
     radii = [_nearest(part, manifold, NEIGHBOURS + 1) for part in torch.split(manifold, PART)]
     radius = torch.cat(radii)
     within = [(torch.cdist(part, manifold) <= radius).any(1) for part in torch.split(points, PART)]
-    return float(torch.cat(within).double().mean())
+    return float(torch.cat(within).cpu().double().mean())
 
 
 def duplicates(made: Tensor, real: Tensor) -> float:
@@ -56,7 +56,7 @@ def duplicates(made: Tensor, real: Tensor) -> float:
         torch.cat([_nearest(part, rows, 2) for part in torch.split(rows, PART)])
         for rows in (made, real)
     )
-    return float((apart < usual.quantile(0.01)).double().mean())
+    return float((apart < usual.quantile(0.01)).cpu().double().mean())
 
 
 def _nearest(points: Tensor, among: Tensor, number: int) -> Tensor:

@@ -144,12 +144,8 @@ class Method:
             model = model_class.from_config({})
         else:
             model = weights.load(model_class, path, self.card.name)
-        import torch
-
         for net in model.networks.values():
-            # dense convolutions run 1.3 to 1.7 times as fast with channels last
-            net.to(compute.device)
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            compute.place(net)
         return model
 
     def options(self, action: str | None = None, /, **values: Any) -> Options:

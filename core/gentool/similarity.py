@@ -16,7 +16,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         (N,) decibels; infinite for equal pictures.
     """
-    return -10 * (a - b).double().square().mean((1, 2, 3)).log10()
+    return -10 * (a - b).float().square().mean((1, 2, 3)).log10()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -92,9 +92,11 @@ def save(
     # copies: the format refuses tensors that share memory, as the weights of tied layers do
     tensors = {n: t.detach().cpu().clone(memory_format=_PLAIN) for n, t in state.items()}
     write_tensors(folder / f"{at.steps:07}.safetensors", tensors, metadata)
-    for old in _files(run)[keep:]:
-        if int(old.stem) != at.best_step:
-            old.unlink(missing_ok=True)
+    # later ones are damaged, or it would have gone on from them
+    sound = [path for path in _files(run) if int(path.stem) <= at.steps]
+    kept = {*sound[:keep], *(path for path in sound if int(path.stem) == at.best_step)}
+    for path in {*_files(run)} - kept:
+        path.unlink(missing_ok=True)
 
 
 def exists(run: Path) -> bool:

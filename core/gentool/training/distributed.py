@@ -17,6 +17,7 @@ from typing import NoReturn
 import torch
 from torch import distributed
 
+from gentool.compute import cores
 from gentool.errors import DeviceError, GentoolError, TrainingError
 
 _AGREED: list[GentoolError] = []
@@ -55,7 +56,7 @@ class Group:
             distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
         return votes[0].item() > 0, votes[1].item()
 
-    def share(self, failure: str | None) -> tuple[int, str] | None:
+    def first_failure(self, failure: str | None) -> tuple[int, str] | None:
         """The first process that failed to get ready, and why; None if all are ready.
 
         All must ask at the same time.
@@ -149,7 +150,7 @@ def all_or_none(group: Group) -> Iterator[None]:
         yield
     except GentoolError as e:
         error = e
-    failed = group.share(None if error is None else str(error))
+    failed = group.first_failure(None if error is None else str(error))
     if failed is not None:
         told = error or TrainingError(f"process {failed[0]}: {failed[1]}")
         _AGREED.append(told)
@@ -181,7 +182,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say it in a line
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from torch import Tensor
 from gentool import plugins
 from gentool.errors import OutputError, PluginError, TrainingError
 from gentool.files import write_file
+from gentool.training import runs
 from gentool.training.display import Display, Record
 from gentool.training.setup import Setup
-
-FILE = "metrics.jsonl"
 
 
 class Log:
@@ -43,6 +43,7 @@ class Log:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
+        self._paused: float | None = None  # since when
 
     def add(self, scalars: Mapping[str, Tensor | float], waited: float) -> None:
         """Take in a step's scalars and the seconds it waited for data."""
@@ -111,7 +112,7 @@ class Log:
     def state(self) -> dict[str, Any]:
         """What was taken in since the last record, as JSON."""
         sums = {name: total.item() for name, total in self._sums.items()}
-        elapsed = time.perf_counter() - self._since
+        elapsed = (self._paused or time.perf_counter()) - self._since
         return {
             "sums": sums,
             "counts": dict(self._counts),
@@ -134,16 +135,20 @@ class Log:
         """Whether there are steps that no record tells of."""
         return self._steps > 0
 
-    def pause(self, seconds: float) -> None:
-        """Leave seconds that were no training out of the rates."""
-        self._since += seconds
+    @contextlib.contextmanager
+    def pause(self) -> Iterator[None]:
+        """Leave what the body does, which is no training, out of the rates."""
+        self._paused = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - self._paused
+        self._paused = None
 
     def close(self) -> None:
         if self._writer:
             self._writer.close()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        path = self.run / FILE
+        path = self.run / runs.METRICS
         try:
             with path.open("a", encoding="utf-8") as f:
                 f.write(json.dumps(line) + "\n")
@@ -155,7 +160,7 @@ class Log:
 
 def cut(run: Path, steps: int) -> None:
     """Drop the lines of steps after that many: they are about to be done again."""
-    path = run / FILE
+    path = run / runs.METRICS
     if path.exists():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = [line for line in lines if _step_of(line) <= steps]

@@ -19,7 +19,7 @@ from gentool.compute import is_out_of_memory
 from gentool.errors import OutputError, TrainingError
 from gentool.files import write_file
 from gentool.progress import silent
-from gentool.training import checkpoint, log, state
+from gentool.training import checkpoint, log, runs, state
 from gentool.training.average import Average
 from gentool.training.checkpoint import Position
 from gentool.training.data.feed import feeds
@@ -160,7 +160,7 @@ class _Loop:
         try:
             self.run.mkdir(parents=True, exist_ok=True)
             self.held.enter_context(checkpoint.alone(self.run))
-            (self.run / log.FILE).unlink(missing_ok=True)  # of one that had no checkpoint yet
+            (self.run / runs.METRICS).unlink(missing_ok=True)  # of one that had no checkpoint yet
         except OSError as e:
             raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
         return Position()
@@ -191,8 +191,9 @@ class _Loop:
                 if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
                     self._record(Moment(self.at.steps, share))
                 if self.saved != self.at.steps:
-                    self.log.check(self.at.steps)
-                    self._save()
+                    with self.log.pause():
+                        self.log.check(self.at.steps)
+                        self._save()
         finally:
             self.log.close()
             for feed in self.feeds:
@@ -226,13 +227,12 @@ class _Loop:
             self.log.check(self.at.steps)  # waits for a GPU, so not at every step there
         if self._due(self.plan.log_every):
             self._record(moment)
-        paused = time.perf_counter()
-        if self._due(self.plan.preview_every):
-            self._preview()
-        if self._due(self.plan.checkpoint_every):
-            self.log.check(self.at.steps)
-            self._save()
-        self.log.pause(time.perf_counter() - paused)
+        with self.log.pause():
+            if self._due(self.plan.preview_every):
+                self._preview()
+            if self._due(self.plan.checkpoint_every):
+                self.log.check(self.at.steps)
+                self._save()
         done = self._share()
         left = self.at.seconds / done * (1 - done) if done else 0.0
         self.display.step(self.at.steps, done, left)

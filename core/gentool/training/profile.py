@@ -89,6 +89,6 @@ class Profile:
         return 2 * size**3 / best
 
     def _now(self) -> float:
-        if self.setup.device.type == "cuda":
-            torch.cuda.synchronize(self.setup.device)
+        if self.setup.device.type != "cpu":
+            torch.accelerator.synchronize(self.setup.device)
         return time.perf_counter()

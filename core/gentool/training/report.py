@@ -13,7 +13,7 @@ from string import Template
 from typing import Any
 
 from gentool.errors import PluginError, TrainingError
-from gentool.training import log, session
+from gentool.training import runs
 
 PREVIEWS = 24  # in the page, evenly spread over the training
 PREVIEW_SIDE = 1024
@@ -28,7 +28,7 @@ def report(run: Path) -> str:
         PluginError: matplotlib is not installed.
     """
     records, validations = _read(run)
-    sessions = _sessions(run)
+    sessions = runs.sessions(run)
     last = sessions[-1] if sessions else {}
     series = _series(records, validations)
     curves = [_curve(name, points) for name, points in series.items() if points]
@@ -50,9 +50,9 @@ def report(run: Path) -> str:
 
 def _read(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     try:
-        text = (run / log.FILE).read_text(encoding="utf-8", errors="replace")
+        text = (run / runs.METRICS).read_text(encoding="utf-8", errors="replace")
     except OSError as e:
-        raise TrainingError(f"{run}: holds no training (no {log.FILE})") from e
+        raise TrainingError(f"{run}: holds no training (no {runs.METRICS})") from e
     lines = []
     for line in text.splitlines():
         try:
@@ -63,16 +63,6 @@ def _read(run: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         raise TrainingError(f"{run}: nothing was logged yet; see --log-every")
     found = [line for line in lines if isinstance(line, dict)]
     return [d for d in found if "terms" in d], [d for d in found if "validation" in d]
-
-
-def _sessions(run: Path) -> list[dict[str, Any]]:
-    try:
-        found: list[dict[str, Any]] = json.loads((run / session.FILE).read_text("utf-8"))[
-            "sessions"
-        ]
-    except (OSError, ValueError, KeyError):
-        return []
-    return found
 
 
 def _series(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gentool import __version__, weights
-from gentool.compute import Compute, choose, describe, is_out_of_memory
+from gentool.compute import Compute, choose, cores, describe, out_of_memory_explained
 from gentool.errors import TrainingError, UsageError
 from gentool.files import expand, write_file
 from gentool.options import Options
+from gentool.training import runs
 from gentool.training.display import Display
 from gentool.training.distributed import Group, all_or_none, join
 from gentool.training.loop import fit
@@ -28,8 +28,6 @@ from gentool.training.setup import Setup
 
 if TYPE_CHECKING:
     from gentool.protocols import Trainer
-
-FILE = "run.json"
 
 
 def train(
@@ -76,7 +74,7 @@ def train(
         True  # batches have one size, so the quickest can be looked for
     )
     setup = Setup(plan, compute, group, display.note)
-    with all_or_none(group), _out_of_memory_explained():
+    with all_or_none(group), _memory_explained():
         seed_everything(derive(seed, "networks"))  # the same in every process
         trainer = build(options, setup)
         if start:
@@ -101,21 +99,13 @@ def train(
         "licence": "not stated; follows from the terms of the data",
     }
     begun = _remember(run, facts) if group.first else None
-    with _out_of_memory_explained():
+    with _memory_explained():
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
 
 
-@contextlib.contextmanager
-def _out_of_memory_explained() -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as e:
-        if not is_out_of_memory(e):
-            raise
-        raise TrainingError(
-            "does not fit into memory; take a smaller --batch-size, which --accumulate makes up "
-            "for, or another --cache"
-        ) from e
+def _memory_explained() -> contextlib.AbstractContextManager[None]:
+    remedy = "take a smaller --batch-size, which --accumulate makes up for, or another --cache"
+    return out_of_memory_explained(remedy, TrainingError)
 
 
 def _compute(group: Group, device: str, precision: str, threads: int | None) -> Compute:
@@ -142,7 +132,7 @@ def _machine(setup: Setup) -> dict[str, Any]:
         "device": f"{setup.device}: {names.get(_indexed(setup.device), 'unknown')}",
         "processes": setup.group.size,
         "precision": setup.compute.precision,
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -170,15 +160,9 @@ def _remember(run: Path, facts: Mapping[str, Any]) -> Callable[[], None]:
     """Write run.json, for people and for `gentool report`; one entry for every resume."""
 
     def write() -> None:
-        path = run / FILE
-        try:
-            sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
-        except (OSError, ValueError, KeyError):
-            sessions = []
+        before = runs.sessions(run) if facts["plan"].get("resume") else []
         begun = datetime.now(UTC).isoformat(timespec="seconds")
-        if not facts["plan"].get("resume"):
-            sessions = []
-        sessions.append({"begun": begun, "command": sys.argv[1:], **facts})
-        write_file(path, json.dumps({"sessions": sessions}, indent=2).encode())
+        sessions = [*before, {"begun": begun, "command": sys.argv[1:], **facts}]
+        write_file(run / runs.SESSIONS, json.dumps({"sessions": sessions}, indent=2).encode())
 
     return write

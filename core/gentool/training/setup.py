@@ -8,14 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
-from gentool.compute import Compute
+from gentool.compute import Compute, Net
 from gentool.progress import silent
 from gentool.training.distributed import Group
 from gentool.training.plan import Plan
 
-Net = TypeVar("Net", bound=nn.Module)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -41,12 +39,7 @@ class Setup:
 
     def place(self, net: Net) -> Net:
         """Move a network to the device, in the memory layout asked for."""
-        flat = all(parameter.dim() < 5 for parameter in net.parameters())
-        wanted = self.plan.channels_last and flat  # the layout is one of four dimensions
-        layout = torch.channels_last if wanted else torch.contiguous_format
-        moved: Any = net  # the stubs of Module.to lack memory_format
-        moved.to(device=self.device, memory_format=layout)
-        return net
+        return self.compute.place(net, self.plan.channels_last)
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
         """Run the body's convolutions and matrix products in the precision asked for.

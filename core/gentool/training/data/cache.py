@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from gentool.compute import cores
 from gentool.errors import TrainingError
 from gentool.progress import Progress
 from gentool.training.data.pictures import Pictures, explain
@@ -84,13 +84,6 @@ def _all(
         return [p for w in progress.track(waiting, "decoding pictures") for p in w.result()]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def estimate(pictures: Pictures) -> int:

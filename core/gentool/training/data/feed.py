@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from gentool.compute import cores
 from gentool.errors import GentoolError, TrainingError
 from gentool.progress import Progress, silent
-from gentool.training.data.cache import cores, keep_decoded
+from gentool.training.data.cache import keep_decoded
 from gentool.training.data.order import Order
 from gentool.training.data.pictures import Batch, Draw, Pictures
 from gentool.training.seeds import derive, seed_everything

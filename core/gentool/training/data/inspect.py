@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from torch import Tensor
-
 from gentool.artifacts import Grid
+from gentool.compute import cores
+from gentool.images import resize
 from gentool.progress import Progress
-from gentool.training.data.cache import cores
 from gentool.training.data.pictures import Pictures, explain, held_out
-from gentool.training.data.transforms import v2
 
 
 @dataclass
@@ -98,11 +96,4 @@ def contact_sheet(pictures: Pictures, bad: Sequence[str], count: int = 64, side:
     """Some pictures of a set, evenly chosen, each scaled to fit a square of ``side`` pixels."""
     sound = [i for i in range(len(pictures)) if pictures.name(i) not in set(bad)]
     chosen = sound[:: max(1, len(sound) // count)][:count]
-    return Grid([_fit(pictures.pixels(i), side) for i in chosen])
-
-
-def _fit(pixels: Tensor, side: int) -> Tensor:
-    ratio = side / max(pixels.shape[1:])
-    size = [max(1, round(n * ratio)) for n in pixels.shape[1:]]
-    resized: Tensor = v2.functional.resize(pixels, size, antialias=True)
-    return resized.float() / 255
+    return Grid([resize(pictures.pixels(i).float() / 255, side) for i in chosen])

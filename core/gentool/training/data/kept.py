@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +32,7 @@ class Kept:
             if picture is not None:
                 self.shapes.append((*picture.shape[1:], picture.shape[0]))
         self.uniform = len(set(self.shapes)) == 1
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()
+        ends = list(itertools.accumulate(math.prod(shape) for shape in self.shapes))
         self.spans = list(zip([0, *ends], ends, strict=False))
         block = torch.empty(ends[-1], dtype=torch.uint8)
         pictures.reverse()

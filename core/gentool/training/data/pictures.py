@@ -207,8 +207,10 @@ class Pictures:
             TrainingError: too many in a row are damaged, or sizes differ without a transform.
         """
         kept = self._kept
+        if kept is not None:  # damaged ones were told of when it was decoded
+            draw = replace(draw, indices=[kept.sound(i) for i in draw.indices])
         if kept is not None and kept.uniform and self.transform is None:
-            indices, bad = [kept.sound(i) for i in draw.indices], dict[str, str]()
+            indices, bad = list(draw.indices), dict[str, str]()
             pictures = kept.take(indices)
             if self.flip:
                 chosen = torch.tensor([_mirrored(draw, i) for i in indices])

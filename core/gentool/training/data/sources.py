@@ -110,6 +110,7 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         if real in seen:
             folders.clear()
             continue
+        folders.sort()  # which of a folder's links comes first decides its names
         seen.add(real)
         yield folder, names
 

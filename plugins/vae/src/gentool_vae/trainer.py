@@ -152,7 +152,7 @@ class VAETrainer(Trainer):
                 again = self.model.decode(posterior.mean).mean
             nats = negative_bound(decoded, posterior, part)
             bits.append(bits_per_dimension(nats, part))
-            decibels.append(psnr(again.clamp(0, 1).cpu(), part.cpu()))  # float64: not on MPS
+            decibels.append(psnr(again.clamp(0, 1), part))
         return {
             "bits/dim": torch.cat(bits).mean().item(),
             "psnr": torch.cat(decibels).mean().item(),
