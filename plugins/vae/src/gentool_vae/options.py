@@ -108,8 +108,8 @@ class TrainOptions(Options):
     prior_blocks: int = Field(3, ge=1, le=32, description="Residual blocks of the prior")
     only: Literal["all", "prior"] = Field(
         "all",
-        description="What learns: all, or the prior alone, a finish that makes samples better and "
-        "changes no reconstruction",
+        description="What learns: all, or the prior alone: a finish, which changes samples and no "
+        "reconstruction",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
     beta: float = Field(1.0, ge=0, description="Weight of the KL divergence; 1 is the bound")
