@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import wheels
 from wheels import INFO, METADATA, PLUGIN, files, write
 
-from gentool import InstallError, registry
+from gentool import InstallError, PluginError, registry
 from gentool.cli.main import invoke
 from gentool.install.archive import read_wheel
 from gentool.install.contents import cards, records, verify
@@ -255,6 +255,9 @@ def test_cards_may_use_names_sums_and_f_strings():
     text = PLUGIN.replace("{bytes}", "4").replace("{sha256}", "0" * 64)
     text = text.replace('NOTE = "made " + "by hand"', 'WHO: str = "me"\nNOTE = f"by {WHO}"')
     assert literal.cards(text)[0].weights[0].origin == "by me"
+    for piece in ("{WHO!r}", "{WHO:>4}", "{WHO=}"):  # what Python makes of them is not "by me"
+        with pytest.raises(PluginError, match="is no literal"):
+            literal.cards(text.replace("{WHO}", piece))
 
 
 def test_asking_for_pip_leaves_setuptools_alone():

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from gentool import OutputError, UsageError
+from gentool.cli.check import _check_apart
 from gentool.cli.main import invoke
 from gentool.scaffold import create
 
@@ -57,9 +59,13 @@ def failures(site, name, *checks):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_new_writes_is_a_whole_project(kind, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert invoke(["new", "wave-pool", "--kind", kind, "--author", 'Ada "A" L']) == 0
+    author = r'Ada "A" L, DOMAIN\ada'
+    assert invoke(["new", "wave-pool", "--kind", kind, "--author", author]) == 0
     assert capsys.readouterr().out == "gentool-wave-pool\n"
     project = tmp_path / "gentool-wave-pool"
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text())
+    assert pyproject["project"]["authors"] == [{"name": author}]
+    assert author in (project / "LICENSE").read_text()
     names = {str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()}
     assert {
         "pyproject.toml",
@@ -98,6 +104,13 @@ def test_new_refuses_names_that_do_not_do(name, reason, tmp_path):
     with pytest.raises(UsageError, match=reason):
         create(name, folder=tmp_path / "p")
     assert not list(tmp_path.iterdir())
+
+
+def test_new_writes_into_the_home_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert invoke(["new", "waves", "~/waves"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'waves'}\n"
 
 
 def test_new_replaces_nothing_and_leaves_nothing_half_written(tmp_path):
@@ -254,7 +267,29 @@ def test_spoilt_losses_metrics_and_commands_are_found(site):
     assert "gentool shout --help exits 2" in found[commands]
 
 
+def test_of_two_extensions_of_one_name_the_one_asked_for_is_checked(site):
+    for letter, bad in (("a", "bad-name"), ("b", "Bad Name")):
+        module = f"{letter}_plugin"
+        code = OFFERS.replace("Bad Name", bad).replace('""', '"A loss."')
+        entries = {"gentool.extensions": {"same": module}}
+        site.add(f"gentool-{letter}", entries, {module: code})
+    check = "records are complete"
+    assert "named 'Bad Name'" in failures(site, "gentool-b", check)[check]
+
+
+def test_a_plugin_may_print_what_is_no_text(site, monkeypatch):
+    monkeypatch.syspath_prepend(site.folder)
+    loud = "import os\nos.write(2, b'caf\\xe9\\n')\n"
+    site.add("gentool-loud", {"gentool.extensions": {"loud": "loud"}}, {"loud": loud})
+    rows = {row["check"]: row["status"] for row in _check_apart("gentool-loud", site.folder)}
+    assert rows["plugin and options import nothing slow"] == "ok"
+
+
 def test_checking_what_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
+    assert invoke(["check", "x" * 300]) == 2  # longer than a file's name may be
+    assert capsys.readouterr().err.startswith("gentool: error: no plugin 'xxx")
+    assert invoke(["check", f"./{'x' * 300}"]) == 1
+    assert "no such wheel" in capsys.readouterr().out
     assert invoke(["check", "adian"]) == 2
     assert "no plugin 'adian' is installed; did you mean 'adain'?" in capsys.readouterr().err
     assert invoke(["check", str(tmp_path)]) == 1

@@ -1,5 +1,6 @@
 """The command line as people use it: output, exit codes, one line for each mistake."""
 
+import importlib.metadata
 import json
 import os
 import struct
@@ -8,9 +9,11 @@ import sys
 import zlib
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 
 from gentool import __version__
+from gentool.cli import doctor
 from gentool.cli.main import invoke
 from gentool.cli.talk import table
 
@@ -76,10 +79,32 @@ def test_list_json_has_everything(gentool):
     assert ("extension", "perceptual") in rows
 
 
-def test_doctor_finds_nothing_wrong_here(gentool):
+def test_doctor_finds_nothing_wrong_here(gentool, monkeypatch):
     code, out, err = gentool("doctor")
     assert code == 0, out + err
     assert "weights adain/default\tok" in out
+    needed = map(Requirement, importlib.metadata.requires("gentool-core"))
+    names = {r.name for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})}
+    assert {"psutil", "torch"} <= names <= {line.split("\t")[0] for line in out.splitlines()}
+    monkeypatch.setattr(doctor, "CORE", "gentool-is-not-there")  # a bare source tree
+    assert doctor._required() == []
+
+
+def test_train_lists_only_what_can_be_trained(gentool):
+    listed = {line.split()[0] for line in gentool("train", "--help")[1].splitlines() if line}
+    assert "adain" in listed
+    assert "gatys" not in listed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
+def test_a_reader_that_has_gone_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    strict = ["-W", "error::DeprecationWarning:gentool.cli.main"]
+    line = [sys.executable, *strict, "-m", "gentool", "list"]
+    done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_schema_is_json_with_ranges(gentool):

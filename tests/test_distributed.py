@@ -166,6 +166,23 @@ def test_an_error_amid_the_training_is_told_by_the_process_that_had_it(tmp_path)
     ]
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_debug_shows_the_traceback_in_a_process_of_torchrun_too(tmp_path, debug):
+    started = ENVIRONMENT | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    started.pop("MASTER_ADDR", None)
+    line = ["train", "vae", "--data", "none", "-o", tmp_path / "run", *["--debug"] * debug]
+    done = subprocess.run(
+        [sys.executable, "-m", "gentool", *line],
+        env=started,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "\ngentool: error: cannot meet the other processes" in f"\n{done.stderr}"
+    assert ("Traceback" in done.stderr) is debug
+
+
 def test_an_error_in_all_processes_is_one_line(pictures, vgg_like, tmp_path):
     process = adain(pictures, vgg_like, tmp_path / "run", "--steps", 5, "--batch-size", 64)
     out, err = process.communicate(timeout=120)

@@ -86,20 +86,25 @@ def test_hook_gentool_cards(site):
     assert {"echo", "echo-two", "adain"} <= names
 
 
-def drive(site, tmp_path):
-    """Run the echo method twice over, with an observer installed."""
-    add_echo(site)
+def watch(site):
     site.add("gentool-watch", {"gentool.extensions": {"watch": "watch"}}, {"watch": OBSERVER})
+
+
+def drive(site, tmp_path):
+    """Run the echo method twice over."""
+    add_echo(site)
     done = site.python("-c", f"import os; os.chdir({str(tmp_path)!r})\n{DRIVE}")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
 def test_hook_gentool_before_run(site, tmp_path):
+    watch(site)
     assert drive(site, tmp_path)[0] == "before echo echo 2"
 
 
 def test_hook_gentool_after_run(site, tmp_path):
+    watch(site)
     lines = drive(site, tmp_path)
     assert lines[1:3] == ["after 0", "after 1"]  # once for each artifact
     first, second = json.loads(lines[3])
@@ -107,6 +112,7 @@ def test_hook_gentool_after_run(site, tmp_path):
 
 
 def test_an_observer_that_raises_stops_nothing(site, tmp_path):
+    watch(site)
     site.add("gentool-raise", {"gentool.extensions": {"raise": "raising"}}, {"raising": RAISING})
     assert drive(site, tmp_path)[0] == "before echo echo 2"
 
@@ -122,6 +128,14 @@ def gentool_losses():
 def gentool_metrics():
     return [Record("metric-{name}", "A metric.", "math:hypot")]
 """
+
+
+def test_a_module_that_two_entry_points_name_counts_once(site, tmp_path):
+    code = OBSERVER + LOSSES.replace("{name}", "mine")
+    site.add("gentool-twin", {"gentool.extensions": {"one": "twin", "two": "twin"}}, {"twin": code})
+    assert drive(site, tmp_path)[:3] == ["before echo echo 2", "after 0", "after 1"]
+    done = site.python("-c", "from gentool import losses; print(losses.get('mine')(3, 4))")
+    assert done.stdout == "5.0\n", done.stderr
 
 
 def test_hook_gentool_losses(site):

@@ -1,5 +1,6 @@
 """What is typed after `gentool install` and `restore`, up to where pip would change something."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from wheels import INFO, METADATA, files, write
 
 from gentool import InstallError
 from gentool.cli.main import invoke
+from gentool.install import pip
 from gentool.install.frozen import freeze, restore
-from gentool.install.targets import build, file_path, is_ours
+from gentool.install.targets import build, collect, file_path, is_ours
 from gentool.registry import sources
 from gentool.scaffold import create
 
@@ -55,6 +57,31 @@ def test_downloads_into_the_folder_where_the_wheel_lies(tmp_path, monkeypatch, c
     assert "inside: cannot write: " in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("extras", ["", "[train]"])
+def test_brackets_in_a_path_are_no_extras(tmp_path, extras):
+    (tmp_path / "plugins [old]").mkdir()
+    wheel = write(tmp_path / "plugins [old]", files())
+    (target,) = collect([f"{wheel}{extras}"], tmp_path, print)
+    assert (target.wheel.path, target.extras) == (wheel, extras)
+
+
+def test_a_path_that_the_system_refuses_is_one_line(tmp_path, capsys):
+    assert invoke(["install", f"./{'x' * 300}/waves.whl"]) == 2
+    assert "waves.whl: no such file or folder" in capsys.readouterr().err
+
+
+def test_an_address_of_a_file_may_name_the_machine():
+    assert file_path("file://server/share/a%20b.whl") == Path("//server/share/a b.whl")
+    for host in ("", "localhost"):
+        assert file_path(f"file://{host}/share/a%20b.whl") == Path("/share/a b.whl")
+
+
+def test_what_pip_prints_need_not_be_text(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:surrogateescape")
+    monkeypatch.setenv("PIP_CACHE_DIR", os.fsdecode(b"/tmp/caf\xe9"))
+    assert pip.run("cache", "dir", doing="find its cache").startswith("/tmp/caf")
+
+
 def frozen(path, project, version):
     lines = ["schema = 1", "[[plugin]]", 'distribution = "gentool-mist"', f'version = "{version}"']
     path.write_text("\n".join([*lines, f'folder = "{project.as_uri()}"']))
@@ -68,6 +95,13 @@ def test_restores_a_folder_only_in_the_version_that_was_frozen(tmp_path):
     assert done == [("gentool-mist", "0.1.0")]
     with pytest.raises(InstallError, match=r"gentool-mist 0\.0\.9 .* its folder holds 0\.1\.0"):
         restore(frozen(file, project, "0.0.9"), told.append, dry_run=True)
+
+
+def test_restores_from_the_home_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "p.toml").write_text(freeze())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert invoke(["restore", "~/p.toml", "--dry-run"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

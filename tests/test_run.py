@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 import gentool
-from gentool import BatchError, UsageError, artifacts, cards, encoding
+from gentool import BatchError, OutputError, UsageError, artifacts, cards, encoding
 from gentool.cli.main import invoke
 from gentool.output import Output, _stem
 from gentool.runner import Method
@@ -278,6 +279,30 @@ def test_the_caller_is_not_in_inference_mode_and_can_train_the_model(adain, pict
 def test_a_name_is_cut_by_bytes():
     assert len(_stem("\u98ce" * 200).encode()) <= 180
     assert _stem("a/b:c") == "a_b_c"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_a_file_whose_name_is_no_text_is_as_good_as_any(run, pictures):
+    odd = pictures / os.fsdecode(b"caf\xe9.png")
+    (pictures / "content.png").rename(odd)
+    code, out, err = run(content=odd)
+    assert code == 0, err
+    assert out == "caf-style-adain.png\n"
+    shown = subprocess.run(
+        [sys.executable, "-m", "gentool", "info", odd],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "file: caf\\udce9.png" in shown.stdout
+
+
+def test_a_folder_on_a_drive_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda _: False)  # not even Z:/
+    with pytest.raises(OutputError, match="new: cannot write there: No such file"):
+        Output(f"{tmp_path}/new/")
 
 
 def figures(name):

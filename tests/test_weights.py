@@ -383,8 +383,10 @@ def test_a_file_or_a_training_runs_folder_is_found(plugin, saved, tmp_path):
     assert weights.find(both, str(own)) == own
     assert weights.find(both, str(run)) == own
     assert weights.find(both, f"{run}{os.sep}") == own
-    with pytest.raises(WeightsError, match="--weights: no such file"):
+    with pytest.raises(WeightsError, match="has no weights 'xxx"):
         weights.find(both, "x" * 300)
+    with pytest.raises(WeightsError, match=r"cannot read: |no such weights file"):
+        weights.read_header(weights.find(both, f"{'x' * 300}/w.safetensors"))
     assert weights.find(both, "runs/mistyped").name == "mistyped"  # a path, no set's name
 
 

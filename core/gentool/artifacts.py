@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gentool import animation, encoding, images
 from gentool.errors import OutputError
-from gentool.files import write_atomic
+from gentool.files import write_file
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -64,11 +64,7 @@ class _Savable:
             OutputError: the suffix is unknown or the file cannot be written.
         """
         path = Path(path)
-        data = self.encode(path.suffix, metadata)
-        try:
-            return write_atomic(path, data)
-        except OSError as e:
-            raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+        return write_file(path, self.encode(path.suffix, metadata))
 
 
 @dataclass(frozen=True, eq=False)

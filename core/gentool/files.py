@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -68,14 +69,14 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
             os.unlink(temporary)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file atomically, replacing one of that name.
+def write_file(path: Path, data: bytes, replace: bool = True) -> Path:
+    """:func:`write_atomic` for users.
 
     Raises:
         OutputError: it cannot be written; one line says why.
     """
     try:
-        write_atomic(path, data)
+        return write_atomic(path, data, replace)
     except OSError as e:
         raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
 
@@ -89,7 +90,9 @@ def numbered(path: Path) -> Iterator[Path]:
         number += 1
 
 
+@functools.cache
 def _umask() -> int:
+    # it can only be read by setting it, which other threads' new files would feel: do so once
     mask = os.umask(0)
     os.umask(mask)
     return mask

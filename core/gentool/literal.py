@@ -1,9 +1,10 @@
 """Read a plugin's cards out of its source text, without importing it.
 
 A card is written as literals, so that what a wheel claims can be compared with what it holds
-before any of its code runs. Understood are texts, numbers, tuples, lists and dictionaries, ``+``
-between texts, names that the same file assigns above, and calls of ``Card``, ``Action``,
-``Training``, ``WeightsFile`` and ``Record``.
+before any of its code runs. Understood are texts, numbers and ``-`` before one, tuples, lists and
+dictionaries, ``+`` between two texts or two tuples, f-strings that put texts together, names that
+the same file assigns above, and calls of ``Card``, ``Action``, ``Training``, ``WeightsFile`` and
+``Record``.
 """
 
 from __future__ import annotations
@@ -105,8 +106,7 @@ class _Reader:
         if isinstance(node, ast.Tuple | ast.List | ast.Dict):
             return self._several(node)
         if isinstance(node, ast.JoinedStr):
-            parts = [v.value if isinstance(v, ast.FormattedValue) else v for v in node.values]
-            values = [self.value(part) for part in parts]
+            values = [self._part(part) for part in node.values]
             good = all(isinstance(value, str) for value in values)
             if good and sum(map(len, values)) <= MAX_SOURCE:
                 return "".join(values)
@@ -116,6 +116,14 @@ class _Reader:
             named = {str(k.arg): self.value(k.value) for k in node.keywords}
             return _CALLS[kind](*unnamed, **named)
         raise _NotLiteral(node)
+
+    def _part(self, node: ast.expr) -> Any:
+        """A piece of an f-string."""
+        if not isinstance(node, ast.FormattedValue):
+            return self.value(node)
+        if node.conversion != -1 or node.format_spec:  # {text!r} or {text:>8}
+            raise _NotLiteral(node)
+        return self.value(node.value)
 
     def _several(self, node: ast.Tuple | ast.List | ast.Dict) -> Any:
         if isinstance(node, ast.Dict):

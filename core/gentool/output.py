@@ -67,7 +67,8 @@ class Output:
 
     def _probe(self) -> None:
         """Find out before the work whether the folder, or where it will be made, takes files."""
-        there = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        above = (self.folder, *self.folder.parents)
+        there = next((p for p in above if p.exists()), self.folder)  # not even the drive is there
         try:
             with tempfile.TemporaryFile(dir=there):
                 pass
@@ -126,5 +127,6 @@ def _check_file(
 def _stem(name: str) -> str:
     """A proposed name as a file name on every system: no folders, nothing reserved, short."""
     plain = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(". ")
-    # file systems count bytes, up to 255; what is put behind it needs some
-    return plain.encode()[:LONGEST].decode(errors="ignore") or "result"
+    # file systems count bytes, up to 255; what is put behind it needs some. Left out: bytes of a
+    # name on Linux that are no text, and the half of a character that a cut may leave
+    return plain.encode(errors="ignore")[:LONGEST].decode(errors="ignore") or "result"

@@ -12,7 +12,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -233,6 +233,15 @@ def _extensions() -> tuple[tuple[Plugin, object | None], ...]:
     return tuple(_load(entry) for entry in distributions.entry_points(EXTENSIONS))
 
 
+def _modules() -> Iterable[tuple[Plugin, object]]:
+    """Every extension that works; a module that two entry points name counts once."""
+    found: dict[int, tuple[Plugin, object]] = {}
+    for plugin, module in _extensions():
+        if module is not None:
+            found.setdefault(id(module), (plugin, module))
+    return found.values()
+
+
 def extensions() -> list[Plugin]:
     """Every installed extension, usable or not, sorted by name."""
     return [plugin for plugin, _ in _extensions()]
@@ -267,7 +276,7 @@ def _offers(hook: str, report: Callable[[str], None]) -> dict[str, list[tuple[Re
     for plugin, module in _extensions():
         if module is None:
             report(plugin.explain())
-            continue
+    for plugin, module in _modules():
         try:
             mine = [record for result in _call(module, hook) for record in result]
             names = [record.name for record in mine]
@@ -293,12 +302,11 @@ def offers(plugin: Plugin) -> dict[str, list[Record]]:
 
 def notify(hook: str, report: Callable[[str], None], **kwargs: Any) -> None:
     """Tell every observer; one that raises is reported and the others are still told."""
-    for plugin, module in _extensions():
-        if module is not None:
-            try:
-                _call(module, hook, **kwargs)
-            except FOREIGN as e:
-                report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
+    for plugin, module in _modules():
+        try:
+            _call(module, hook, **kwargs)
+        except FOREIGN as e:
+            report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
 
 
 def check(plugin: Plugin) -> Plugin:

@@ -18,6 +18,7 @@ from pathlib import Path
 from gentool import __version__, registry
 from gentool.cards import NAME
 from gentool.errors import OutputError, UsageError
+from gentool.progress import silent
 
 TEMPLATES = Path(__file__).with_name("template")
 KINDS = {
@@ -76,12 +77,13 @@ def _words(name: str, kind: str, author: str) -> dict[str, str]:
     title = "".join(part.capitalize() for part in name.split("-"))  # a class of this name
     if keyword.iskeyword(name.replace("-", "_")) or keyword.iskeyword(title):
         raise UsageError(f"'{name}' is a word of Python's own; choose another name")
-    for row in registry.load(report=lambda _: None, offline=True):
+    for row in registry.load(report=silent, offline=True):
         if {name, f"gentool-{name}"} & row.claims():
             raise UsageError(f"'{name}' is taken by {row.distribution}; choose another name")
     group, description = KINDS[kind]
     major, minor = __version__.split(".")[:2]
     distribution = f"gentool-{name}"
+    author = " ".join(author.split()) or f"The {distribution} authors"
     return {
         "name": name,
         "distribution": distribution,
@@ -89,7 +91,8 @@ def _words(name: str, kind: str, author: str) -> dict[str, str]:
         "title": title,
         "group": group,
         "description": description,
-        "author": " ".join(author.replace('"', "'").split()) or f"The {distribution} authors",
+        "author": author,
+        "author_quoted": json.dumps(author, ensure_ascii=False),  # TOML escapes as JSON does
         "year": str(dt.datetime.now(tz=dt.UTC).year),
         "train": "[train]" if kind in EXTRAS else "",
         "extras": EXTRAS.get(kind, ""),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gentool.cards import Card, WeightsFile
 from gentool.errors import OutputError, WeightsError, did_you_mean
-from gentool.files import expand, write_atomic
+from gentool.files import expand, write_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 FORMAT = "gentool-1"
 MAX_HEADER = 8 << 20
 MAX_BYTES = 32 << 30
-LONGEST = 255  # bytes of a file's name; a longer one is an error of the system, not "not found"
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _ITEM_BYTES |= {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
 _ITEM_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "C64": 8}
@@ -181,11 +180,11 @@ def find(card: Card, choice: str | None) -> Path:
     if choice is None or choice in {w.name for w in card.weights}:
         return packaged(card, choice)[0]
     path = expand(choice)
-    if len(os.fsencode(path.name)) > LONGEST:
-        raise WeightsError(f"--weights: no such file: {choice[:60]}...")
-    if path.is_dir() and (path / "weights.safetensors").is_file():
-        return path / "weights.safetensors"  # a training run's folder
-    if card.weights and re.fullmatch(r"[\w-]+", choice) and not path.exists():
+    inside = path / "weights.safetensors"  # of a training run's folder
+    # unlike those of Path these never raise; what the system has against it, read_header() tells
+    if os.path.isfile(inside):
+        return inside
+    if card.weights and re.fullmatch(r"[\w-]+", choice) and not os.path.exists(path):
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path
 
@@ -325,11 +324,7 @@ def write_tensors(
     """
     from safetensors.torch import save as to_bytes
 
-    data = to_bytes(dict(tensors), dict(metadata))
-    try:
-        write_atomic(Path(path), data)
-    except OSError as e:
-        raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
+    write_file(Path(path), to_bytes(dict(tensors), dict(metadata)))
 
 
 def _state(model: Model) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ def _check_name(name: str) -> list[Row]:
     try:
         return [dataclasses.asdict(result) for result in testing.check(name)]
     except UsageError:
-        if not expand(name).is_dir():
+        if not os.path.isdir(expand(name)):
             raise
         return _check_path(expand(name))
 
@@ -62,8 +62,8 @@ def _check_path(path: Path) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="gentool-") as name:
         folder = Path(name)
         try:
-            file = targets.build(path, folder) if path.is_dir() else path
-            if not file.is_file():
+            file = targets.build(path, folder) if os.path.isdir(path) else path
+            if not os.path.isfile(file):
                 raise InstallError(f"{file}: no such wheel")
             wheel = read_wheel(file)
             contents.verify(wheel)
@@ -94,6 +94,7 @@ def _check_apart(distribution: str, site: Path) -> list[Row]:
         [sys.executable, "-P", "-m", "gentool", "check", distribution, "--json"],
         capture_output=True,
         text=True,
+        errors="replace",  # plugins write what they like
         check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
     )

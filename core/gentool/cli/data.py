@@ -10,8 +10,7 @@ import click
 
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk
-from gentool.errors import OutputError
-from gentool.files import expand, write_atomic
+from gentool.files import expand, write_file
 
 if TYPE_CHECKING:
     from gentool.training.data.inspect import Inspection
@@ -67,10 +66,7 @@ def inspect_command(
     if not no_sheet and found.widths:
         sheet = contact_sheet(pictures, list(found.bad))
         path = expand(output) if output else Path(f"{_stem(paths[0])}-sheet.png")
-        try:
-            path = write_atomic(path, sheet.encode(path.suffix), replace=output is not None)
-        except OSError as e:
-            raise OutputError(f"{path}: cannot write the contact sheet: {e.strerror or e}") from e
+        path = write_file(path, sheet.encode(path.suffix), replace=output is not None)
         click.echo(path, err=as_json)
     return PART_FAILED if found.bad else OK
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from gentool import __version__, plugins
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
+from gentool.distributions import CORE
 from gentool.errors import GentoolError
 
-NEEDED = ("torch", "safetensors", "pillow", "numpy", "pydantic", "pluggy", "click", "rich")
+if TYPE_CHECKING:
+    from gentool.cards import Card
 
 
 @click.command(name="doctor")
@@ -33,7 +37,7 @@ def command(as_json: bool) -> int:
 def _checks() -> Iterator[tuple[str, str, str]]:
     yield "gentool", "ok", __version__
     yield "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}"
-    for name in NEEDED:
+    for name in _required():
         try:
             yield name, "ok", importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -52,18 +56,25 @@ def _checks() -> Iterator[tuple[str, str, str]]:
         trouble = f": {plugin.cause}; {plugin.fix}" if plugin.cause else ""
         yield f"plugin {plugin.name}", plugin.status, detail + trouble
         if plugin.card and plugin.usable:
-            yield from _weights(plugin)
+            yield from _weights(plugin.card)
 
 
-def _weights(plugin: plugins.Plugin) -> Iterator[tuple[str, str, str]]:
+def _required() -> list[str]:
+    """What the core cannot do without; nothing where it has no metadata, as a bare source tree."""
+    try:
+        lines = importlib.metadata.requires(CORE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [re.split(r"[^\w.-]", line)[0] for line in lines if "extra ==" not in line]
+
+
+def _weights(card: Card) -> Iterator[tuple[str, str, str]]:
     from gentool.weights import packaged, read_header
 
-    if plugin.card is None:
-        return
-    for entry in plugin.card.weights:
-        label = f"weights {plugin.name}/{entry.name}"
+    for entry in card.weights:
+        label = f"weights {card.name}/{entry.name}"
         try:
-            path, _ = packaged(plugin.card, entry.name)
+            path, _ = packaged(card, entry.name)
             count = read_header(path).parameters
             yield label, "ok", f"{count:,} parameters, {entry.bytes:,} bytes, sha256 verified"
         except GentoolError as e:

@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 from gentool.errors import UsageError, did_you_mean
 from gentool.files import expand
-from gentool.options import Options, bounds, choices, plain, span, takes_several
+from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
 
 
 class _Text(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
@@ -108,11 +108,11 @@ def _flag(name: str, field: Any) -> click.Option:
             facts.append(f"default {_shown(default)}")
     if facts:
         text += f"  [{', '.join(fact for fact in facts if fact)}]"
-    word = name.replace("_", "-")
+    word = flag(name)
     if plain(field.annotation) is bool:
-        opts = f"--{word}" if field.default is False else f"--{word}/--no-{word}"
+        opts = word if field.default is False else f"{word}/{flag(f'no_{name}')}"
         return click.Option([name, opts], is_flag=True, default=None, help=text)
-    names = [name, *(["-o"] if name == "output" else []), f"--{word}"]
+    names = [name, *(["-o"] if name == "output" else []), word]
     return click.Option(
         names,
         multiple=takes_several(field.annotation),

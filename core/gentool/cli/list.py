@@ -8,7 +8,7 @@ import click
 
 from gentool import plugins
 from gentool.cli.main import OK, PART_FAILED
-from gentool.cli.talk import table
+from gentool.cli.talk import note, table
 from gentool.environment import normal
 
 
@@ -84,10 +84,6 @@ def _available(installed: set[str]) -> list[dict[str, Any]]:
             "cause": "",
             "fix": row.how_to_get(),
         }
-        for row in registry.load(report=_note)
+        for row in registry.load(report=note)
         if normal(row.distribution) not in map(normal, installed)
     ]
-
-
-def _note(text: str) -> None:
-    click.echo(f"gentool: {text}", err=True)

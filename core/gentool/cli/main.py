@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -89,6 +90,9 @@ def gentool() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the ``gentool`` command."""
+    # a file's name may hold what is no text; the shown path of a result must not raise for it
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by itself
     code = invoke(args)
     with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
@@ -99,15 +103,14 @@ def invoke(args: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; every error ends here."""
     arguments = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in arguments
+    stdout = sys.stdout
     try:
         result: Any = gentool.main(
             arguments, prog_name="gentool", standalone_mode=False, obj=arguments
         )
         return result if isinstance(result, int) else OK
     except GentoolError as e:
-        if debug:
-            _print_traceback()
-        return _fail(str(e))
+        return fail(e, debug)
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message(), err=True)
         return USER_ERROR
@@ -117,10 +120,8 @@ def invoke(args: Sequence[str] | None = None) -> int:
         click.echo("gentool: interrupted", err=True)
         return INTERRUPTED
     except SystemExit as e:
-        # click leaves so when the reader of our output has gone: `gentool list | head -1`
-        if type(sys.stdout) is click.utils.PacifyFlushWrapper:
-            return OK
-        return _code(e)
+        # click puts another stdout there when the reader of ours has gone: `gentool list | head -1`
+        return _code(e) if sys.stdout is stdout else OK
     except Exception as e:
         return _bug(e)
 
@@ -137,15 +138,26 @@ def _code(left: SystemExit) -> int:
 def _bug(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         return _fail(f"cannot write the output: {error.strerror}")
-    _print_traceback()
+    _print_traceback(error)
     click.echo("gentool: this is a bug in gentool or in a plugin; please report it", err=True)
     return BUG
 
 
-def _print_traceback() -> None:
+def fail(error: GentoolError, debug: bool) -> int:
+    """Say in one line what went wrong, with ``--debug`` below its traceback.
+
+    Returns:
+        The exit code.
+    """
+    if debug:
+        _print_traceback(error)
+    return _fail(str(error))
+
+
+def _print_traceback(error: Exception) -> None:
     import traceback
 
-    traceback.print_exc()
+    traceback.print_exception(error)
 
 
 def _fail(message: str) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from gentool.files import expand
+
 
 @click.command(name="new")
 @click.argument("name")
@@ -25,6 +27,6 @@ def command(name: str, folder: Path | None, kind: str, author: str) -> None:
     """
     from gentool.scaffold import create
 
-    made = create(name, kind, folder, author)
+    made = create(name, kind, expand(folder) if folder else None, author)
     click.echo(made)
     click.echo(f"Now: pip install -e {made}; gentool check {made}; edit, and repeat.", err=True)

@@ -8,6 +8,7 @@ import click
 
 from gentool.cli.install import tell
 from gentool.cli.talk import Talk
+from gentool.files import expand
 
 
 @click.command(name="restore")
@@ -17,4 +18,4 @@ def command(file: Path, dry_run: bool) -> None:
     """Install the plugins that `gentool freeze` wrote into FILE, in the same versions."""
     from gentool.install.frozen import restore
 
-    tell("would install" if dry_run else "installed", restore(file, Talk().note, dry_run))
+    tell("would install" if dry_run else "installed", restore(expand(file), Talk().note, dry_run))

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from gentool.cli.talk import table
+from gentool.cli.talk import note, table
 
 
 @click.command(name="search")
@@ -16,7 +16,7 @@ def command(word: str, as_json: bool) -> None:
     """Find plugins in the registries by name, method or summary. Works offline."""
     from gentool import registry
 
-    found = registry.search(registry.load(report=_note), word)
+    found = registry.search(registry.load(report=note), word)
     if as_json:
         import json
 
@@ -26,8 +26,4 @@ def command(word: str, as_json: bool) -> None:
     rows = [(r.name, r.tier, r.licence, r.summary, r.how_to_get()) for r in found]
     table(columns, rows)
     if not found:
-        click.echo(f"gentool: no plugin has '{word}' in its name or summary", err=True)
-
-
-def _note(text: str) -> None:
-    click.echo(f"gentool: {text}", err=True)
+        note(f"no plugin has '{word}' in its name or summary")

@@ -95,6 +95,11 @@ class Talk(Progress):
                 self._bar = None
 
 
+def note(text: str) -> None:
+    """One line beside the results, on stderr."""
+    click.echo(f"gentool: {text}", err=True)
+
+
 def progress_bar() -> Bar:
     """A rich progress bar on stderr: what, how far, how many, time left."""
     from rich import progress

@@ -8,7 +8,7 @@ import click
 
 from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
-from gentool.cli.main import INTERRUPTED, OK, USER_ERROR
+from gentool.cli.main import INTERRUPTED, OK, USER_ERROR, fail
 from gentool.errors import GentoolError, PluginError, UsageError
 from gentool.files import expand
 from gentool.options import Field, Options, with_defaults
@@ -38,6 +38,9 @@ class TrainFlags(Plan, CoreFlags):
 
 
 class Train(Methods):
+    def fits(self, card: cards.Card) -> bool:
+        return card.training is not None
+
     def build(self, method: str, action: str | None) -> click.Command:
         if action is not None:
             raise UsageError(f"unexpected '{action}' after '{method}'")
@@ -97,7 +100,7 @@ def _train(card: cards.Card, options: Options, flags: TrainFlags) -> int:
         if not distributed.launched():
             raise
         if distributed.is_first() or not distributed.agreed(e):
-            click.echo(f"gentool: error: {' '.join(str(e).split())}", err=True)
+            fail(e, flags.debug)
         distributed.leave(USER_ERROR)
     if distributed.is_first():
         click.echo(expand(flags.output) / "weights.safetensors")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,7 @@ from gentool.environment import EntryPoint, normal
 from gentool.errors import InstallError, OutputError, UsageError, did_you_mean
 from gentool.files import expand, write_atomic
 from gentool.install import pip
-from gentool.install.targets import Target, collect, is_ours
-
-Say = Callable[[str], None]
+from gentool.install.targets import Say, Target, collect, is_ours
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -35,10 +35,8 @@ def verify(wheel: Wheel, row: Row | None = None) -> list[Card]:
         _core(wheel)
         _modules(wheel)
         found = cards(wheel)
-        for card in found:
-            for entry in card.weights:
-                _weights(wheel, card, entry)
-        _headers(wheel)
+        checked = {_weights(wheel, card, entry) for card in found for entry in card.weights}
+        _headers(wheel, wheel.files.keys() - checked)
         if row:
             _promise(wheel, found, row)
     except GentoolError as e:
@@ -124,7 +122,8 @@ def _modules(wheel: Wheel) -> None:
                 raise InstallError(f"brings '{module}', which belongs to {min(others)}")
 
 
-def _weights(wheel: Wheel, card: Card, entry: WeightsFile) -> None:
+def _weights(wheel: Wheel, card: Card, entry: WeightsFile) -> str:
+    """Compare a weights file with what its card says, and return its name in the wheel."""
     name = f"{card.package}/{entry.file}"
     size = wheel.files.get(name)
     if size is None:
@@ -137,10 +136,11 @@ def _weights(wheel: Wheel, card: Card, entry: WeightsFile) -> None:
         metadata = read_header(path).metadata
     if metadata.get("format") != FORMAT or metadata.get("method") != card.name:
         raise InstallError(f"{name} holds no gentool weights of '{card.name}'")
+    return name
 
 
-def _headers(wheel: Wheel) -> None:
-    for name in wheel.files:
+def _headers(wheel: Wheel, names: Iterable[str]) -> None:
+    for name in sorted(names):
         if name.endswith(".safetensors"):
             with _extracted(wheel, name) as path:
                 read_header(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from gentool import __version__, registry
 from gentool.environment import normal
 from gentool.errors import InstallError, UsageError
 from gentool.install.changes import install, installed
-from gentool.install.targets import file_path
+from gentool.install.targets import Say, file_path
 
 SCHEMA = 1
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-Say = Callable[[str], None]
 
 
 def freeze() -> str:
@@ -77,7 +76,7 @@ def _where(name: str, version: str, entry: dict[str, Any], path: Path) -> str:
             )
         return name
     folder = file_path(str(entry["folder"])) if "folder" in entry else None
-    if folder and folder.is_dir():
+    if folder and os.path.isdir(folder):
         return str(folder)
     lists = f"lists {published.version}" if published else "has no wheel of it"
     raise InstallError(

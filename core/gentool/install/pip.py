@@ -29,7 +29,13 @@ def run(*arguments: str | Path, doing: str) -> str:
     """
     line = [sys.executable, "-m", "pip", *map(str, arguments)]
     line += ["--disable-pip-version-check", "--no-input"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        line,
+        capture_output=True,
+        text=True,
+        errors="replace",  # names of files may be no text
+        check=False,
+    )
     if done.returncode == 0:
         return done.stdout
     errors = [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from gentool.errors import InstallError, RegistryError, UsageError, did_you_mean
 from gentool.files import expand
 from gentool.install import contents, pip
 from gentool.install.archive import Wheel, read_wheel
+from gentool.progress import silent
 from gentool.registry import Row
 from gentool.weights import sha256
 
@@ -61,21 +64,22 @@ def collect(words: Iterable[str], folder: Path, say: Say) -> list[Target]:
 
 
 def _target(word: str, folder: Path, say: Say) -> Target:
-    name, bracket, extras = word.partition("[")
+    found = re.search(r"\[[^][/\\]*\]\Z", word)  # brackets may also occur in a path
+    extras = found[0] if found else ""
+    name = word.removesuffix(extras)
     path = expand(name)
     if is_path(name):
-        wheel = _local(path, folder, say)
-        return Target(wheel, bracket + extras)
+        return Target(_local(path, folder, say), extras)
     row = registry.find(name)
     if row is None:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UsageError(f"no registry knows '{name}'; for the folder, type ./{name}")
-        known = {n for row in registry.load(report=lambda _: None) for n in row.claims()}
+        known = {n for row in registry.load(report=silent) for n in row.claims()}
         raise UsageError(
             f"no registry knows '{name}'{did_you_mean(name, known)}; see gentool search, "
             "or give the path of a wheel or of a project's folder"
         )
-    return Target(fetch(row, folder, say), bracket + extras, row)
+    return Target(fetch(row, folder, say), extras, row)
 
 
 def is_path(word: str) -> bool:
@@ -84,7 +88,7 @@ def is_path(word: str) -> bool:
 
 
 def _local(path: Path, folder: Path, say: Say) -> Wheel:
-    if not path.exists():
+    if not os.path.exists(path):  # unlike path.exists(), it never raises
         raise UsageError(f"{path}: no such file or folder")
     if path.is_dir():
         say(f"building {path}: your own choice, its build code runs unchecked")
@@ -179,8 +183,10 @@ def fetch(row: Row, folder: Path, say: Say) -> Wheel:
 
 
 def file_path(url: str) -> Path:
-    """The path that a ``file:`` address stands for."""
-    return Path(url2pathname(urlsplit(url).path))
+    """The path that a ``file:`` address stands for; on Windows it may name another machine."""
+    parts = urlsplit(url)
+    host = f"//{parts.netloc}" if parts.netloc not in ("", "localhost") else ""
+    return Path(host + url2pathname(parts.path))
 
 
 def _copy(source: Path, path: Path, limit: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gentool.errors import did_you_mean
+from gentool.progress import silent
 from gentool.registry.rows import MAX_BYTES, SCHEMA, Published, Row, Weights, parse
 from gentool.registry.sources import config_file, find, load, names
 
@@ -40,7 +41,7 @@ def search(rows: Iterable[Row], word: str) -> list[Row]:
 
 def explain_missing(method: str, installed: Iterable[str]) -> str:
     """Why there is no such method here: not installed, or not known at all. Fetches nothing."""
-    rows = load(report=lambda _: None, offline=True)
+    rows = load(report=silent, offline=True)
     for row in rows:
         if method in row.methods:
             return f"method '{method}' is not installed; {row.how_to_get()}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from gentool import cards
 from gentool.cli.main import OK, USER_ERROR, invoke
 from gentool.errors import PluginError
+from gentool.options import flag
 from gentool.testing.subject import Finding, Skip, Subject
 
 
@@ -25,11 +26,11 @@ def help_is_shown(subject: Subject) -> Iterator[Finding]:
 
 def a_bad_value_is_one_line_and_exit_code_2(subject: Subject) -> Iterator[Finding]:
     for line in _lines(subject):
-        for flag in ("--no-such-flag", *_numbers(subject, line)):
-            code, _, err = _invoke([*line, flag, "nonsense"])
+        for word in ("--no-such-flag", *_numbers(subject, line)):
+            code, _, err = _invoke([*line, word, "nonsense"])
             if code != USER_ERROR or err.count("\n") != 1:
                 yield Finding(
-                    f"gentool {' '.join(line)} {flag} nonsense exits {code} and says "
+                    f"gentool {' '.join(line)} {word} nonsense exits {code} and says "
                     f"{err.strip()[-200:]!r}",
                     "declare the field with its type and range, and raise ValueError in validators",
                 )
@@ -55,9 +56,7 @@ def _numbers(subject: Subject, line: list[str]) -> list[str]:
     except PluginError as e:
         raise Skip(str(e)) from e
     return [
-        f"--{(info.alias or name).replace('_', '-')}"
-        for name, info in fields.items()
-        if info.annotation in (int, float)
+        flag(info.alias or name) for name, info in fields.items() if info.annotation in (int, float)
     ]
 
 

@@ -56,6 +56,7 @@ def _import(module: str, kind: str) -> tuple[float, str, list[str]]:
         [sys.executable, "-X", "importtime", "-c", _TIMED, module, kind],
         capture_output=True,
         text=True,
+        errors="replace",  # plugins write what they like
         check=False,
     )
     if done.returncode:

@@ -67,7 +67,8 @@ class Subject:
     def plugin(self) -> plugins.Plugin:
         """What became of it when it was loaded."""
         found = plugins.methods() if self.is_method else plugins.extensions()
-        return next(p for p in found if p.name == self.entry.name)
+        mine = (self.entry.name, distributions.name_version(self.entry)[0])
+        return next(p for p in found if (p.name, p.distribution) == mine)
 
     @property
     def card(self) -> Card:
