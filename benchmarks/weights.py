@@ -55,8 +55,9 @@ def adain(a, sets):
 
     pairs, tables = sorted(pair(a.pairs)), {}
     for label, path in sets.items():
-        method = gentool.load("adain", weights=path, seed=0)
-        tables[label] = evaluate(method, pairs, a.teacher, a.output / "adain" / label)
+        method, folder = gentool.load("adain", weights=path, seed=0), a.output / "adain" / label
+        folder.mkdir(exist_ok=True)
+        tables[label] = evaluate(method, pairs, a.teacher, folder)
     if a.peer:
         distances = Distances(a.teacher)
         shown = {name: next(a.peer.glob(f"{name}.*")) for name, *_ in pairs}
