@@ -53,6 +53,17 @@ def test_picture_k_is_the_same_whatever_else_is_drawn(gan):
     assert not torch.allclose(other.tensor, few[0].tensor, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "size"), [("cifar10", "ship", 32), ("clothing96", "shoes", 64)]
+)
+def test_each_packaged_set_draws_pictures_of_its_classes(name, label, size):
+    images = gentool.load("gan", weights=name, seed=0, device="cpu").sample(n=2, label=[label])
+    assert [image.name for image in images] == [f"{label}-0000", f"{label}-0001"]
+    for image in images:
+        assert image.tensor.shape == (3, size, size)
+        assert image.tensor.std() > 0.05
+
+
 def test_labels_take_turns_and_are_drawn_where_none_is_given(gan):
     names = [image.name for image in gan.sample(n=4, label=["owl", "cat"])]
     assert names == ["owl-0000", "cat-0001", "owl-0002", "cat-0003"]

@@ -39,12 +39,13 @@ def test_a_config_is_checked_before_anything_is_built():
         VAE.from_config({"latent": 10**9})
 
 
-def test_the_packaged_weights_know_their_size():
+@pytest.mark.parametrize(("name", "size"), [("cifar10", 32), ("clothing96", 64)])
+def test_the_packaged_weights_know_their_size(name, size):
     from gentool import plugins
 
-    path, entry = weights.packaged(plugins.card("vae"))
+    path, entry = weights.packaged(plugins.card("vae"), name)
     model = weights.load(VAE, path, "vae")
-    assert model.config.size == entry.image_size == 32
+    assert model.config.size == entry.image_size == size
     assert model.config.latent == 128
 
 
