@@ -268,9 +268,13 @@ def as_table(figures):
         lines += ["", f"## {name}", "", f"Bar: {BARS[name]}. Measured: {about}.", ""]
         lines += ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         for label, row in rows.items():
-            cells = ("" if row.get(c) is None else f"{row[c]:.4g}" for c in columns)
+            cells = ("" if row.get(c) is None else _shown(row[c]) for c in columns)
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(value):
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def as_page(folder):
