@@ -3,8 +3,12 @@
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -211,6 +215,38 @@ def test_a_worker_that_dies_is_started_again_and_nothing_is_lost(folder):
 class Deadly:
     def __call__(self, pixels):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+LEFT_ALONE = """
+import sys, time
+import torch
+from gentool.training import Group, Pictures
+from gentool.training.data.feed import Feed
+from gentool.training.data.order import Order
+pictures = Pictures([sys.argv[1]], split="all")
+feed = Feed(pictures, Order(len(pictures), 4, 1, Group(), 0), 2, torch.device("cpu"))
+next(feed)
+print(*(worker.pid for worker in feed._stream._workers), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_workers_of_a_killed_training_end_too(tmp_path):
+    for i in range(16):  # a batch of four is more than a pipe holds
+        Image.fromarray(np.full((128, 128, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
+    line = [sys.executable, "-c", LEFT_ALONE, str(tmp_path)]
+    training = subprocess.Popen(line, stdout=subprocess.PIPE)
+    workers = [psutil.Process(int(pid)) for pid in training.stdout.readline().split()]
+    assert len(workers) == 2
+    time.sleep(1)  # the queue fills
+    training.kill()
+    training.wait()
+    training.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -137,7 +138,7 @@ class Feed:
             num_workers=self.workers,
             prefetch_factor=4,
             pin_memory=self.device.type == "cuda",
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_begin_worker,
         )
         with _children_may_die():
             return iter(loader)
@@ -147,10 +148,19 @@ class Feed:
         self._stream = None
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C is the trainer's to handle: it finishes the step, for which it needs batches."""
+def _begin_worker(_: int) -> None:
+    """Leave Ctrl-C to the trainer, which needs batches to finish its step; end when it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_training, daemon=True).start()
+
+
+def _end_with_the_training() -> None:
+    # torch ends a worker whose parent was killed only if its last batches still fit into the pipe
+    training = multiprocessing.parent_process()
+    assert training is not None
+    training.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager
