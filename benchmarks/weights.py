@@ -27,6 +27,7 @@ gatys       time to the standard recipe's loss (benchmarks/gatys.py), with the t
 """
 
 import argparse
+import functools
 import html
 import json
 import statistics
@@ -143,15 +144,17 @@ def _vae(a, sets, name, archive):
 
     compute = choose("cpu", "fp32")
     setup, figures, files = Setup(Plan(), compute), {}, {}
+
+    @functools.cache
+    def pictures(part, size, count):
+        return benchmark.load_pictures(f"{archive}:{part}/", size, count, setup)
+
     for label, path in sets.items():
         source = weights.find(CARD, path)
         plain = weights.read_header(source).metadata["method"] == "plain-vae"
         net = weights.load(PlainVAE if plain else VAE, source)
         size = 32 if plain else net.config.size
-        test, train = (
-            benchmark.load_pictures(f"{archive}:{part}/", size, count, setup)
-            for part, count in (("test", a.n), ("train", 10**9))
-        )
+        test, train = pictures("test", size, a.n), pictures("train", size, 10**9)
         seeds = []
         for seed in range(a.seeds):
             torch.manual_seed(seed)

@@ -1,5 +1,6 @@
 """Nothing is lost: kills, full disks and damage, and a resumed training is the same bit for bit."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -142,6 +144,25 @@ def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
         process.kill()
         process.wait()
     assert tiny.train(tmp_path, steps=60, resume=True)[1]
+
+
+def test_a_new_training_that_had_to_wait_leaves_what_the_other_one_made(tmp_path):
+    tiny.train(tmp_path / "other", steps=5)
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def end(held):
+        (tmp_path / "other/checkpoints").rename(run / "checkpoints")
+        held.close()
+
+    held = contextlib.ExitStack()
+    held.enter_context(checkpoint.alone(run))
+    timer = threading.Timer(0.5, end, [held])  # when the new one has looked and waits
+    timer.start()
+    with pytest.raises(TrainingError, match="holds a training already"):
+        tiny.train(run, steps=5)
+    timer.join()
+    assert checkpoints(run) == [5]
 
 
 def test_refuses_to_resume_what_is_not_there_or_changed(tmp_path):

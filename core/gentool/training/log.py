@@ -139,9 +139,11 @@ class Log:
     def pause(self) -> Iterator[None]:
         """Leave what the body does, which is no training, out of the rates."""
         self._paused = time.perf_counter()
-        yield
-        self._since += time.perf_counter() - self._paused
-        self._paused = None
+        try:
+            yield
+        finally:
+            self._since += time.perf_counter() - self._paused
+            self._paused = None
 
     def close(self) -> None:
         if self._writer:

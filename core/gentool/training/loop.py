@@ -144,26 +144,29 @@ class _Loop:
         return min(plan.steps or 2**63, max(1, round(plan.epochs * epoch)))
 
     def _begin(self) -> Position:
-        """Make the run's folder, or take up its last checkpoint."""
-        if self.plan.resume:
-            note = self.display.note if self.setup.group.first else silent
-            if self.setup.group.first:
-                self.held.enter_context(checkpoint.alone(self.run))
-            at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
-            self._restore(kept)
-            if self.setup.group.first:
-                log.cut(self.run, at.steps)
-            self.display.note(f"resuming after step {at.steps}")
-            return at
-        if not self.setup.group.first:
+        """Where the training starts: at nothing, or at its last checkpoint."""
+        if self.setup.group.first:
+            self._take_folder()
+        if not self.plan.resume:
             return Position()
+        note = self.display.note if self.setup.group.first else silent
+        at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
+        self._restore(kept)
+        if self.setup.group.first:
+            log.cut(self.run, at.steps)
+        self.display.note(f"resuming after step {at.steps}")
+        return at
+
+    def _take_folder(self) -> None:
+        """Make the run's folder, and keep other trainings out of it."""
         try:
             self.run.mkdir(parents=True, exist_ok=True)
             self.held.enter_context(checkpoint.alone(self.run))
-            (self.run / runs.METRICS).unlink(missing_ok=True)  # of one that had no checkpoint yet
+            self._refuse_early()  # again: one that was waited for may have left a checkpoint
+            if not self.plan.resume:  # it may also have had none yet
+                (self.run / runs.METRICS).unlink(missing_ok=True)
         except OSError as e:
             raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
-        return Position()
 
     def _restore(self, kept: Mapping[str, Tensor]) -> None:
         try:
