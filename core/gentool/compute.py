@@ -21,6 +21,7 @@ Net = TypeVar("Net", bound="nn.Module")
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_THREADS = 1024  # OpenMP takes the whole process down where it cannot start that many
+KEPT = 256 * 2**20  # bytes of freed memory that the CPU's allocator keeps for the next layer
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
             raise DeviceError(f"--threads: must be between 1 and {MAX_THREADS}, got {threads}")
         torch.set_num_threads(threads)
     chosen = _device(device)
+    if chosen.type == "cpu":
+        _keep_freed_memory()
     if precision not in PRECISIONS:
         raise DeviceError(f"--precision: must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "auto":
@@ -117,6 +120,24 @@ def _device(name: str) -> torch.device:
     if device.type == "mps" and not mps:
         raise DeviceError("--device mps: this machine has no Metal device; try --device auto")
     return device
+
+
+@functools.cache
+def _keep_freed_memory() -> None:
+    """Let glibc keep what one layer frees for the next.
+
+    By default it gives much of it back to the system and gets it anew, page by page, which took
+    a fifth of the time of sampling from the GAN and a seventh of training AdaIN. Does nothing
+    without glibc, and where the environment says how its allocator is to behave.
+    """
+    import ctypes
+
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        tune = ctypes.CDLL(None).mallopt
+        tune(-3, 32 * 2**20)  # M_MMAP_THRESHOLD: what is larger always goes back; glibc's maximum
+        tune(-1, KEPT)  # M_TRIM_THRESHOLD
 
 
 @functools.cache
