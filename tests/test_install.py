@@ -12,6 +12,7 @@ from wheels import INFO, METADATA, files, write
 from gentool import InstallError
 from gentool.cli.main import invoke
 from gentool.install import pip
+from gentool.install.changes import source
 from gentool.install.frozen import freeze, restore
 from gentool.install.targets import build, collect, file_path, is_ours
 from gentool.registry import sources
@@ -23,6 +24,12 @@ def offline(monkeypatch):
     """pip asks no index, and no registry is remembered from another test."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     sources.read.cache_clear()
+
+
+def test_a_plugin_from_a_folder_is_brought_again_from_there():
+    here = Path(__file__).resolve().parents[1] / "plugins/gan"
+    assert Path(source("gentool-gan")) == here
+    assert source("gentool-acme") == "gentool-acme"
 
 
 def requiring(folder, *requirements):

@@ -133,6 +133,11 @@ def test_each_first_party_plugin_works_alone_beside_core(environment, wheels, pi
             code=2,
         )
         assert "gentool install 'gentool-adain[train]'" in lacking.stderr
+        for side in ("content", "style"):
+            (pictures / "pairs" / side).mkdir(parents=True)
+            shutil.copy(pictures / f"{side}.png", pictures / "pairs" / side / "a.png")
+        lacking = environment.gentool("evaluate", "adain", "--pairs", pictures / "pairs", code=2)
+        assert "comes with gentool-perceptual; install that plugin too" in lacking.stderr
     environment.gentool("uninstall", *sorted(found))
     assert listed(environment) == {}
 

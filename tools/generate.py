@@ -108,7 +108,9 @@ def catalogue() -> str:
 
 
 def commands() -> str:
-    """``docs/commands.md``: the help of every command, and of every method's actions."""
+    """``docs/commands.md``: the help of every command, every method's actions, and what plugins
+    of ours add.
+    """
     parts = ["# Commands", "", "Generated from the code by `make docs`.", ""]
     root = click.Context(gentool, info_name="gentool", terminal_width=WIDTH)
     parts += _section("gentool", gentool, root)
@@ -119,6 +121,11 @@ def commands() -> str:
         parts += _section(f"gentool {name}", command, context)
         if name in ("run", "train"):
             parts += _methods(name, command, context)
+        elif isinstance(command, click.Group):
+            for word in command.list_commands(context):
+                parts += _nested(f"gentool {name} {word}", word, command, context)
+    for name in _of_extensions():
+        parts += _nested(f"gentool {name}", name, gentool, root)
     return "\n".join(parts)
 
 
@@ -133,6 +140,20 @@ def _methods(name: str, group: click.Command, context: click.Context) -> Iterato
             label = f"{card.name} {word}" if word else card.name
             inner = click.Context(command, context, info_name=label, terminal_width=WIDTH)
             yield from _section(f"gentool {name} {label}", command, inner)
+
+
+def _nested(title: str, word: str, group: click.Group, context: click.Context) -> list[str]:
+    command = group.get_command(context, word)
+    assert command is not None
+    inner = click.Context(command, context, info_name=word, terminal_width=WIDTH)
+    return _section(title, command, inner)
+
+
+def _of_extensions() -> list[str]:
+    """Names of the commands that first-party plugins bring."""
+    ours = {path.name for path in (ROOT / "plugins").glob("*/src/*")}
+    found = plugins.records("gentool_commands")
+    return [name for name, record in found.items() if record.reference.split(".")[0] in ours]
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> list[str]:

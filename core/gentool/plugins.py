@@ -344,7 +344,9 @@ def trainer(card: Card) -> Any:
         resolve(card.training.options)
         return resolve(card.training.trainer)
     except PluginError as e:
-        fix = f"gentool install '{provider(card.name)[0]}[train]'"
+        from gentool.install.changes import source
+
+        fix = f"gentool install '{source(provider(card.name)[0])}[train]'"
         raise PluginError(f"{card.name} cannot be trained here: {e}; {fix}") from e
 
 

@@ -16,7 +16,7 @@ from gentool.environment import EntryPoint, normal
 from gentool.errors import InstallError, OutputError, UsageError, did_you_mean
 from gentool.files import expand, write_atomic
 from gentool.install import pip
-from gentool.install.targets import Say, Target, collect, is_ours
+from gentool.install.targets import Say, Target, collect, file_path, is_ours
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,14 @@ def installed() -> list[Installed]:
                 json.loads(distribution.read_text("direct_url.json") or "{}"),
             )
     return [found[name] for name in sorted(found)]
+
+
+def source(name: str) -> str:
+    """What brings an installed plugin again by ``gentool install``: its folder, or its name."""
+    for plugin in installed():
+        if normal(plugin.name) == normal(name) and "dir_info" in plugin.origin:
+            return str(file_path(plugin.origin["url"]))
+    return name
 
 
 def _names(requirements: Iterable[str]) -> Iterable[str]:

@@ -27,8 +27,8 @@ class Plan(Options):
 
     data: DataList = Field(
         [],
-        description="Pictures to train on: folders, .tar, .tar.gz, .tar.xz or .zip archives, or a "
-        "part of one as ARCHIVE:PREFIX",
+        description="Pictures to train on: folders, .tar, .tar.gz, .tar.bz2, .tar.xz or .zip "
+        "archives, or a part of one as ARCHIVE:PREFIX",
         json_schema_extra={"format": "path"},
     )
     steps: int | None = Field(None, ge=1, description="Steps in all, over every resume")
@@ -39,8 +39,12 @@ class Plan(Options):
     lr_schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="How learning rates fall over the training"
     )
-    lr_warmup: int = Field(0, ge=0, description="Steps over which they rise from zero first")
-    lr_final: float = Field(0.0, ge=0, le=1, description="Share of them that is left at the end")
+    lr_warmup: int = Field(
+        0, ge=0, description="Steps over which learning rates rise from zero first"
+    )
+    lr_final: float = Field(
+        0.0, ge=0, le=1, description="Learning rate at the end, as a share of the highest"
+    )
     clip: float | None = Field(None, gt=0, description="Largest norm of an update's gradients")
     ema: float = Field(
         0.999,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import gentool
-from gentool import Method, OutputError, UsageError
+from gentool import Method, OutputError, PluginError, UsageError
 from gentool.artifacts import File
 from gentool.images import SUFFIXES
 
@@ -103,8 +103,12 @@ def evaluate(
     keep: Path | None = None,
 ) -> dict[str, dict[str, float]]:
     """Figures of each pair by its name, of the 8-bit picture that would be saved."""
-    from gentool_adain.distances import Distances
-
+    try:
+        from gentool_adain.distances import Distances
+    except ModuleNotFoundError as e:
+        raise PluginError(
+            f"evaluate needs {e.name}, which comes with gentool-perceptual; install that plugin too"
+        ) from e
     distances = Distances(features)
     context = method.context()
     table = {}

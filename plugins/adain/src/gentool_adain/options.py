@@ -131,6 +131,8 @@ class TrainOptions(Options):
     )
     range_weight: float = Field(10.0, ge=0, description="Weight of leaving 0..1")
     smallest_side: float = Field(
-        358.0, ge=32, description="Pictures are seen as if their long side had at least this"
+        358.0, ge=32, description="Least long side that pictures are seen at, pixels"
     )
-    largest_side: float = Field(742.0, ge=32, description="and at most this many pixels")
+    largest_side: float = Field(
+        742.0, ge=32, description="Greatest long side that pictures are seen at, pixels"
+    )

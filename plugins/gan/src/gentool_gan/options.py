@@ -90,7 +90,7 @@ class TrainOptions(Options):
         None, ge=4, le=512, description="Channels of the discriminator at its largest (default: 64)"
     )
     loss: Literal["hinge", "relativistic", "bce"] | None = Field(
-        None, description="What is played for (default: hinge; dcgan: bce)"
+        None, description="Adversarial loss (default: hinge; dcgan: bce)"
     )
     generator_rate: float | None = Field(
         None, gt=0, description="Highest learning rate of the generator (default: 2e-4)"

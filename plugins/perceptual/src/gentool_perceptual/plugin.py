@@ -78,7 +78,11 @@ def gentool_metrics() -> list[Record]:
     return [
         Record("content-distance", "How far features moved.", f"{where}:ContentDistance"),
         Record("style-distance", "How far feature statistics are.", f"{where}:StyleDistance"),
-        Record("perceptual-distance", "Both kinds of features.", f"{where}:PerceptualDistance"),
+        Record(
+            "perceptual-distance",
+            "Distance of unit features, all layers.",
+            f"{where}:PerceptualDistance",
+        ),
         Record("frechet", "Frechet distance of two sets of pictures.", f"{where}:FrechetDistance"),
         Record("precision-recall", "Precision and recall of a set.", f"{where}:PrecisionRecall"),
     ]

@@ -25,7 +25,7 @@ CARD = Card(
             summary="Go from one picture to another: a row or an animation.",
             options="gentool_vae.options:InterpolateOptions",
             function="gentool_vae.actions:interpolate",
-            suffixes=(".webp", ".gif", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
+            suffixes=(".webp", ".gif", ".mp4", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"),
         ),
         Action(
             name="encode",
