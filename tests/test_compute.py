@@ -1,8 +1,5 @@
 """Devices, precisions, seeds."""
 
-import mmap
-import os
-import platform
 import subprocess
 import sys
 
@@ -104,29 +101,3 @@ def test_fresh_seeds_differ_and_can_be_typed_again():
     seeds = {compute.fresh_seed() for _ in range(8)}
     assert len(seeds) > 1
     assert all(0 <= seed < 2**31 for seed in seeds)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep more")
-def test_memory_that_a_layer_frees_serves_the_next_one():
-    code = """
-import resource, torch
-from gentool import compute
-{}
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    features = [torch.ones(2**21) for _ in range(16)]  # 8 MiB each
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(min(faults() for _ in range(4)))
-"""
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
-
-    def fewest(line, env=plain):
-        command = [sys.executable, "-c", code.format(line)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-        return int(done.stdout)
-
-    pages = 16 * 2**23 / mmap.PAGESIZE
-    assert fewest("compute.choose('cpu')") < pages / 10
-    assert fewest("") > pages / 2
-    own = {**plain, "MALLOC_TRIM_THRESHOLD_": "0"}
-    assert fewest("compute.choose('cpu')", own) > pages / 2

@@ -1,5 +1,6 @@
 """From decoded pictures to batches: order, crops, workers, cache."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from gentool import TrainingError
 from gentool.compute import choose
 from gentool.progress import Progress
 from gentool.training import Batch, Fit, Group, Pictures, Plan, ScaleCrop, Setup
-from gentool.training.data.cache import _left_by_cgroups, estimate, keep_decoded
+from gentool.training.data.cache import estimate, keep_decoded
 from gentool.training.data.feed import Feed, feeds
 from gentool.training.data.order import Order
 from gentool.training.data.pictures import Draw
@@ -257,12 +258,24 @@ def test_workers_that_keep_dying_are_one_line(folder, monkeypatch):
         next(feed)
 
 
+def test_a_transform_that_cannot_be_sent_to_other_processes_is_one_line(folder):
+    """As they are started on macOS and Windows."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        feed = Feed(Pictures([folder], lambda x: x), Order(30, 4, 1, Group(), 3), 1, CPU)
+        with pytest.raises(TrainingError, match="define it at module level, or --workers 0"):
+            next(feed)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+
+
 def test_pictures_are_kept_where_they_fit(folder, monkeypatch):
     pictures = Pictures([folder], split="all")
     assert estimate(pictures) == 40 * 3 * 12 * 10
     assert not keep_decoded(pictures, CPU, "none", Progress())
     with monkeypatch.context() as patch:
-        patch.setattr("gentool.training.data.cache._free_memory", lambda: 1000)
+        patch.setattr("gentool.memory.free", lambda _: 1000)
         assert not keep_decoded(pictures, CPU, "auto", Progress())
     assert keep_decoded(pictures, CPU, "auto", Progress())
     assert pictures.ready
@@ -270,7 +283,7 @@ def test_pictures_are_kept_where_they_fit(folder, monkeypatch):
 
 
 def test_what_is_cropped_at_random_is_kept_where_processes_can_reach_it(folder, monkeypatch):
-    monkeypatch.setattr("gentool.training.data.cache._free_on", lambda _: 1e9)
+    monkeypatch.setattr("gentool.memory.free", lambda _: 1e9)
     plain, cropped = (Pictures([folder], transform) for transform in (None, ScaleCrop(8, (9, 40))))
     for pictures in (plain, cropped):
         keep_decoded(pictures, torch.device("meta"), "auto", Progress())
@@ -286,27 +299,6 @@ def test_processes_are_not_sent_to_pictures_on_a_device(folder):
     (feed,) = feeds([pictures], setup, 0, progress)
     assert feed.workers == 0
     assert notes == ["--workers 3: no use, the pictures are kept on cpu"]
-
-
-@pytest.mark.parametrize(
-    ("line", "where", "names"),
-    [
-        ("0::/job/step", "job", ("memory.max", "memory.current", "inactive_file")),
-        (
-            "4:memory:/job/step",
-            "memory/job",
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-        ),
-    ],
-)
-def test_the_limits_of_containers_and_jobs_are_known(tmp_path, line, where, names):
-    limit, used, cached = names
-    (tmp_path / where / "step").mkdir(parents=True)
-    for file, text in ((limit, "1000"), (used, "700"), ("memory.stat", f"anon 5\n{cached} 200")):
-        (tmp_path / where / file).write_text(text)
-    (tmp_path / where / "step" / limit).write_text("max")
-    (tmp_path / "cgroup").write_text(f"9:cpu:/job\n{line}\n")
-    assert _left_by_cgroups(tmp_path / "cgroup", tmp_path) == [500]
 
 
 def test_mixed_sizes_can_be_kept_and_cropped(folder):

@@ -17,6 +17,7 @@ CORE_API = {  # what a plugin may import of core; gentool itself stands for ever
     "gentool.errors",
     "gentool.images",
     "gentool.losses",
+    "gentool.memory",
     "gentool.metrics",
     "gentool.progress",
     "gentool.feature_sets",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gentool.errors import DeviceError, GentoolError
+from gentool.memory import keep_freed
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,6 @@ Net = TypeVar("Net", bound="nn.Module")
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MAX_THREADS = 1024  # OpenMP takes the whole process down where it cannot start that many
-KEPT = 256 * 2**20  # bytes of freed memory that the CPU's allocator keeps for the next layer
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         torch.set_num_threads(threads)
     chosen = _device(device)
     if chosen.type == "cpu":
-        _keep_freed_memory()
+        keep_freed()
     if precision not in PRECISIONS:
         raise DeviceError(f"--precision: must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision == "auto":
@@ -123,24 +123,6 @@ def _device(name: str) -> torch.device:
 
 
 @functools.cache
-def _keep_freed_memory() -> None:
-    """Let glibc keep what one layer frees for the next.
-
-    By default it gives much of it back to the system and gets it anew, page by page, which took
-    a fifth of the time of sampling from the GAN and a seventh of training AdaIN. Does nothing
-    without glibc, and where the environment says how its allocator is to behave.
-    """
-    import ctypes
-
-    if any(name.startswith("MALLOC_") for name in os.environ):
-        return
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        tune = ctypes.CDLL(None).mallopt
-        tune(-3, 32 * 2**20)  # M_MMAP_THRESHOLD: what is larger always goes back; glibc's maximum
-        tune(-1, KEPT)  # M_TRIM_THRESHOLD
-
-
-@functools.cache
 def _fast_bf16(device: torch.device) -> bool:
     """Whether bf16 runs in hardware; emulated, it is slower than float32."""
     import torch
@@ -170,6 +152,15 @@ def out_of_memory_explained(
         if is_out_of_memory(e):
             raise error(f"does not fit into memory; {remedy}") from e
         raise
+
+
+@contextlib.contextmanager
+def exactly() -> Iterator[None]:
+    """Run the body's convolutions in true float32 and in one order of sums, on a GPU as well."""
+    import torch
+
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def is_out_of_memory(error: BaseException) -> bool:

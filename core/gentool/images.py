@@ -11,7 +11,7 @@ import contextlib
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -266,15 +266,27 @@ def _from_tensor(tensor: Tensor) -> Picture:
 
 def resize(pixels: Tensor, long_side: int | None) -> Tensor:
     """Bring a picture (C,H,W) to a long side in pixels, antialiased; None keeps its size."""
-    import torch.nn.functional as F
-
     height, width = pixels.shape[1:]
     if long_side is None or max(height, width) == long_side:
         return pixels
     ratio = long_side / max(height, width)
-    size = (max(1, round(height * ratio)), max(1, round(width * ratio)))
-    resized = F.interpolate(pixels[None], size, mode="bicubic", antialias=True)
+    return to_size(pixels, (max(1, round(height * ratio)), max(1, round(width * ratio))))
+
+
+def to_size(pixels: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring a picture or mask (C,H,W) in 0..1 to a height and a width, antialiased."""
+    import torch.nn.functional as F
+
+    if tuple(pixels.shape[1:]) == tuple(size):
+        return pixels
+    resized = F.interpolate(pixels[None], tuple(size), mode="bicubic", antialias=True)
     return resized[0].clamp_(0, 1)
+
+
+def as_mask(picture: Picture) -> Tensor:
+    """A picture as a mask (1,H,W) in 0..1: its lightness, and nothing where it is transparent."""
+    light = picture.pixels.mean(0, keepdim=True)
+    return light if picture.alpha is None else light * picture.alpha
 
 
 def square(picture: Picture, size: int) -> Tensor:

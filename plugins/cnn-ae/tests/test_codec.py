@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from gentool.compute import exactly
 from gentool.similarity import psnr
 from gentool_cnn_ae import codec as codec_module
 from gentool_cnn_ae.basis import STRIDE
-from gentool_cnn_ae.codec import Codec, exactly, fingerprint, tiles_of
+from gentool_cnn_ae.codec import Codec, fingerprint, tiles_of
 from gentool_cnn_ae.container import Container, FormatError
 from gentool_cnn_ae.nets import CnnAe
 from gentool_cnn_ae.options import LEVELS

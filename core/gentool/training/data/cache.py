@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from gentool import memory
 from gentool.compute import cores
 from gentool.errors import TrainingError
 from gentool.progress import Progress
@@ -18,14 +17,6 @@ from gentool.training.data.pictures import Pictures, explain
 SHARE = 0.4  # of free memory that a cache may take
 SAMPLED = 500  # pictures whose sizes tell how large the whole set is
 PREPARED = 16  # the same where each must be decoded for it
-# by the controllers in a line of /proc/self/cgroup, versions 2 and 1: folder and files of a group
-CGROUPS = {
-    "": ("", "memory.max", "memory.current", "inactive_file"),
-    "memory": (
-        *("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-        "total_inactive_file",
-    ),
-}
 
 
 def keep_decoded(
@@ -52,9 +43,11 @@ def keep_decoded(
         return False
     if where == "auto":
         size = estimate(pictures)
-        if size > SHARE * _free_memory() / sharing:  # a device's copy is made here first
+        # a device's copy is made in main memory first
+        if size > SHARE * memory.free(torch.device("cpu")) / sharing:
             return False
-        where = "device" if pictures.transform is None and size < _free_on(device) else "ram"
+        fits = device.type not in ("cpu", "mps") and size < SHARE * memory.free(device)
+        where = "device" if pictures.transform is None and fits else "ram"
     reasons: dict[str, str] = {}
 
     def decode(index: int) -> Tensor | None:
@@ -100,37 +93,3 @@ def estimate(pictures: Pictures) -> int:
         except Exception:  # noqa: S112 - a bad picture takes no memory; it is noted when decoded
             continue
     return sum(found) * len(pictures) // max(1, len(found))
-
-
-def _free_on(device: torch.device) -> float:
-    return SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0.0
-
-
-def _free_memory() -> int:
-    import psutil
-
-    return min(int(psutil.virtual_memory().available), *_left_by_cgroups())
-
-
-def _left_by_cgroups(
-    mine: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
-) -> list[int]:
-    """What the limits of a container or of a scheduler's job leave; psutil knows only the machine.
-
-    Cached files count as used there, but make way.
-    """
-    found = []
-    with contextlib.suppress(OSError):  # not on Linux
-        for line in mine.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers not in CGROUPS:
-                continue
-            folder, limit, used, cached = CGROUPS[controllers]
-            inside = root / folder / path.strip("/")
-            for group in (inside, *inside.parents):  # the limit may be that of one further up
-                with contextlib.suppress(OSError, ValueError, KeyError):  # "max": none
-                    most = int((group / limit).read_text())
-                    facts = (group / "memory.stat").read_text().split()
-                    files = dict(zip(facts[::2], map(int, facts[1::2]), strict=True))[cached]
-                    found.append(most - int((group / used).read_text()) + files)
-    return found

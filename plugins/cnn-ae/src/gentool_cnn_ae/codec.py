@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gentool import Context
+from gentool.compute import exactly
 from gentool.images import to_pil, without_limit
 from gentool_cnn_ae import coder
 from gentool_cnn_ae.basis import STRIDE
@@ -242,13 +242,6 @@ def fingerprint(model: CnnAe) -> bytes:
 def _channels_last(x: Tensor) -> Tensor:
     # in the other layout, sums depend on the number of threads
     return x.contiguous(memory_format=torch.channels_last)
-
-
-@contextlib.contextmanager
-def exactly() -> Iterator[None]:
-    """Convolutions in true float32 and in one order of sums, on a GPU as well."""
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
 
 
 def _to_png(alpha: Tensor) -> bytes:
