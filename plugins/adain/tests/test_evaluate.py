@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from skimage import data
 
 from gentool.cli.main import invoke
+from gentool.images import resize
 from gentool_adain.distances import Distances
 
 
@@ -53,6 +54,23 @@ def test_evaluate_prints_pairs_mean_and_median_and_draws_them(pairs, capsys):
     assert len(ET.parse(plot).findall(".//{*}circle")) == 2
     with Image.open(kept / "1.png") as painted:
         assert painted.size == (64, 48)
+
+
+def test_a_result_of_another_size_is_compared_at_its_own(pairs):
+    distances = Distances([network(pairs / "teacher.safetensors", "4_1")])
+    content, style = torch.rand(3, 96, 128), torch.rand(3, 80, 60)
+    small = torch.rand(3, 48, 64)
+    assert distances(small, content, style)["content"] > 0
+    assert distances(resize(content, 64), content, style)["content"] == 0
+
+
+def test_evaluate_replaces_nothing(pairs, capsys):
+    before = (pairs / "content/0.png").read_bytes()
+    assert evaluate(pairs, "--keep", str(pairs / "content")) == 2
+    assert "0.png exists; choose another folder" in capsys.readouterr().err
+    assert (pairs / "content/0.png").read_bytes() == before
+    assert evaluate(pairs, "--plot", str(pairs / "plot.png")) == 2
+    assert "must end in .svg" in capsys.readouterr().err
 
 
 def test_evaluate_as_json_averages_its_pairs(pairs, capsys):

@@ -52,6 +52,7 @@ def test_alpha_comes_back_without_loss(codec, photo):
 def test_grey_pictures_stay_grey(codec, photo):
     grey = photo.mean(0, keepdim=True).expand(3, -1, -1)
     assert codec.decompress(codec.compress(grey, 5)).pixels.shape[0] == 1
+    assert codec.denoise(grey, 0.1).shape == (1, *photo.shape[1:])
     assert codec.decompress(codec.compress(photo, 5)).pixels.shape[0] == 3
 
 

@@ -84,3 +84,8 @@ def test_transparency_of_another_size_is_refused(codec, photo):
     data = Container(codec.id, 0, 112, 96, tiles, alpha=alpha).pack()
     with pytest.raises(FormatError, match="transparency has another size"):
         codec.decompress(data)
+
+
+def test_what_no_reader_would_take_is_not_written():
+    with pytest.raises(FormatError, match="a side may have at most 1,048,576"):
+        Container(b"abcd", 4, 2**20 + 1, 16, [b""]).pack()

@@ -21,3 +21,13 @@ def test_noise_is_estimated(coffee, sigma):
 
 def test_one_pixel_has_no_noise():
     assert noise_of(torch.rand(3, 1, 1)) == 0
+
+
+def test_what_is_transparent_or_cut_off_tells_nothing_of_noise(coffee):
+    noisy = coffee * 0.5 + 0.25 + 0.1 * torch.randn(coffee.shape, generator=torch.Generator())
+    noisy[:, : noisy.shape[1] * 2 // 3] = 0.5
+    alpha = (noisy[:1] != 0.5).float()
+    assert noise_of(noisy) == 0
+    assert noise_of(noisy, alpha) == pytest.approx(0.1, rel=0.2)
+    noisy[:, : noisy.shape[1] * 2 // 3] = 1.0
+    assert noise_of(noisy) == pytest.approx(0.1, rel=0.2)

@@ -13,6 +13,7 @@ from gentool import GentoolError, UsageError, weights
 from gentool.cli.main import invoke
 from gentool_gan.latents import draw, slerp, walk
 from gentool_gan.nets import GAN, Config
+from gentool_gan.project import STARTS, fit
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -122,6 +123,17 @@ def test_project_finds_a_picture_of_its_own(gan):
     usual = (others - wanted).square().mean((1, 2, 3)).min()
     assert (found.tensor - wanted).square().mean() < usual / 2
     assert latent.part == "latent"
+
+
+def test_many_classes_are_looked_at_in_parts():
+    model = GAN(Config(width=1, latent=4, classes=tuple(map(str, range(70))))).eval()
+    seen = []
+    model.register_forward_hook(lambda _module, given, _made: seen.append(len(given[0])))
+    generator = torch.Generator().manual_seed(0)
+    latent, label = fit(model, torch.rand(3, 32, 32), list(range(70)), 4, generator)
+    assert latent.shape == (4,)
+    assert 0 <= label < 70
+    assert max(seen) == STARTS
 
 
 def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path):

@@ -75,6 +75,12 @@ def test_masks_give_each_style_its_place_and_weights_mix(method, flags, pictures
     assert reds[0] > reds[1]
 
 
+def test_a_mask_applies_nowhere_where_it_is_transparent(method, flags, pictures):
+    Image.new("LA", (32, 24), (255, 0)).save(pictures / "glass.png")
+    with pytest.raises(UsageError, match="a mask is all black"):
+        method.stylize(**flags, mask=[pictures / "glass.png"])
+
+
 def test_colors_of_the_content_are_kept(method, flags):
     content = photo_of(flags["content"])
     grey = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)

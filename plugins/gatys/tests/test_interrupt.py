@@ -52,6 +52,21 @@ def test_interrupted_and_resumed_is_bit_for_bit_uninterrupted(method, flags, opt
         method.stylize(**flags, resume=True)
 
 
+def test_what_was_painted_smaller_still_counts_after_an_interruption(method, flags, monkeypatch):
+    class InterruptLarge(Interrupt):
+        def bar(self, total, what):
+            return super().bar(total, what) if what == "96 px" else Progress.bar(self, total, what)
+
+    monkeypatch.setattr("gentool_gatys.painting.LARGEST_AT_ONCE", 64)  # 12 evaluations, then 6
+    progress = InterruptLarge(after=4)
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**flags), method.context(progress)))
+    assert "after 16 evaluations" in progress.notes[-1]
+    progress = Interrupt(after=0)
+    list(method.stream(None, method.options(**flags, resume=True), method.context(progress)))
+    assert "after 18 evaluations" in progress.notes[-1]
+
+
 def test_a_batch_goes_on_at_the_content_that_was_interrupted(method, flags):
     other = flags | {"content": flags["style"]}
     whole = [method.stylize(**each).tensor for each in (flags, other)]

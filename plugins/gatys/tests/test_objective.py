@@ -7,7 +7,7 @@ from gentool.compute import choose
 from gentool_gatys.minimize import LBFGS, Adam
 from gentool_gatys.objective import Objective, Region, Seen, Weights
 from gentool_gatys.run import Run
-from gentool_gatys.tiles import cover
+from gentool_gatys.tiles import cover, reach
 from gentool_perceptual.features import Features
 
 from .conftest import LAYERS, photo
@@ -41,10 +41,26 @@ def test_tiles_give_the_loss_and_gradient_of_the_whole(network, masked):
         assert (slope - gradient).abs().max() < 1e-4 * gradient.abs().max()
 
 
+def test_a_last_tile_without_a_cell_of_its_own_adds_nothing(network):
+    features, compute = Features.load([network], LAYERS), choose("cpu", "fp32")
+    style = photo("coffee", 64, 580)  # ends in a tile of 4 pixels
+    whole = Seen(features, compute).grams(style, LAYERS)
+    for name, gram in Seen(features, compute, 96).grams(style, LAYERS).items():
+        assert torch.allclose(gram, whole[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_tiles_see_what_their_deepest_layer_sees():
+    assert [reach(layers) for layers in (LAYERS, ["relu1_1"], ["relu5_4", "relu5_1"])] == [
+        80,
+        80,
+        128,
+    ]
+
+
 def test_tiles_cover_everything_once():
     for height, width, side in ((16, 16, 0), (300, 520, 128), (1024, 96, 100)):
         count = torch.zeros(1, 1, height, width)
-        for tile in cover(count, side):
+        for tile in cover(count, side, 80):
             count[
                 ..., tile.rows.first : tile.rows.last, tile.columns.first : tile.columns.last
             ] += 1

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image
 from gentool.color import keep_luminance, match_colors
-from gentool.images import name_of, resize
+from gentool.images import as_mask, name_of, resize, to_size
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
@@ -30,7 +29,7 @@ Encoding = Callable[[Tensor], Style]  # of a style, given the content, whose col
 def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator[Image]:
     """Yield one picture for every content and style, or for every content where styles blend."""
     styles = _styles(model, options, context)
-    masks = [_read_mask(m, context) for m in options.mask or []]
+    masks = [as_mask(context.read(m)) for m in options.mask or []]
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):
             content = context.read(source)
@@ -142,16 +141,6 @@ def _regions(styles: Sequence[Style]) -> Style:
     return Style(*(torch.cat(parts) for parts in zip(*styles, strict=True)))
 
 
-def _read_mask(source: Source, context: Context) -> Tensor:
-    """A mask (1,H,W) in 0..1: its lightness, nothing where it is transparent."""
-    mask = context.read(source)
-    light = mask.pixels.mean(0, keepdim=True)
-    return light if mask.alpha is None else light * mask.alpha
-
-
 def _fit(masks: Sequence[Tensor], content: Tensor) -> Tensor:
     """Masks in the content's size, (K,H,W)."""
-    size = content.shape[1:]
-    return torch.cat(
-        [F.interpolate(m[None], size, mode="bilinear", antialias=True)[0] for m in masks]
-    )
+    return torch.cat([to_size(mask, content.shape[1:]) for mask in masks])

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gentool import WeightsError
-from gentool.images import resize
+from gentool.images import resize, to_size
 from gentool.similarity import ssim
-from gentool_perceptual.features import Features
+from gentool_perceptual.features import Features, networks
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -36,19 +35,19 @@ class Distances:
     """
 
     def __init__(self, features: Sequence[str | Path]) -> None:
-        try:
-            self.content_layers = ("relu3_4", "relu4_1")
-            self.features = Features.load(features, (*STYLE_LAYERS, "relu3_4"))
-        except WeightsError:  # raised again where a file is at fault
-            self.content_layers = ("relu3_1", "relu4_1")
-            self.features = Features.load(features, STYLE_LAYERS)
+        nets = networks(features)
+        deeper = "relu3_4" if any("relu3_4" in net.layers for net in nets) else "relu3_1"
+        self.content_layers = (deeper, "relu4_1")
+        self.features = Features(nets, dict.fromkeys([*STYLE_LAYERS, deeper]))
 
     @torch.no_grad()
     def __call__(self, output: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
         """Figures of an output, all pictures (3,H,W) in 0..1.
 
-        ``output`` and ``content`` have one size; the style's long side is brought to theirs.
+        All are looked at in the output's size: the content is brought to it, and the style's long
+        side to its long side.
         """
+        content = to_size(content, output.shape[1:])
         style = resize(style, max(output.shape[1:]))
         o, c, s = (self.features(picture[None]) for picture in (output, content, style))
         found = {

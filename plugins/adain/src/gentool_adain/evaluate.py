@@ -15,6 +15,7 @@ import click
 import gentool
 from gentool import Method, OutputError, PluginError, UsageError
 from gentool.artifacts import File
+from gentool.compute import out_of_memory_explained
 from gentool.images import SUFFIXES
 
 FIGURES = ("content", "style", "gram", "ssim")
@@ -56,16 +57,10 @@ def command(
     if "stylize" not in {action.name for action in method.card.actions}:
         raise UsageError(f"{name} does not stylize; evaluate measures style transfer")
     found = sorted(pair(pairs))
-    if plot and not plot.parent.is_dir():  # told before the work, not after it
-        raise UsageError(f"--plot: there is no folder {plot.parent}")
-    if keep:
-        try:
-            keep.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise OutputError(f"--keep {keep}: cannot make the folder: {e.strerror}") from e
+    _check_outputs([stem for stem, *_ in found], plot, keep)
     table = evaluate(method, found, features, keep)
     if plot:
-        File(drawn(table, name).encode(), plot.suffix).save(plot)
+        File(drawn(table, name).encode(), ".svg").save(plot)
     summary = summarise(table)
     if as_json:
         click.echo(json.dumps({"pairs": table, **summary}, indent=2))
@@ -74,6 +69,22 @@ def command(
     click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
     for row, figures in (table | summary).items():
         click.echo(f"{row:{width}}  " + "  ".join(f"{figures[f]:8.4f}" for f in FIGURES))
+
+
+def _check_outputs(stems: list[str], plot: Path | None, keep: Path | None) -> None:
+    """Refuse, before the work, what could not be written after it."""
+    if plot and plot.suffix.lower() != ".svg":
+        raise UsageError(f"--plot {plot}: must end in .svg")
+    if plot and not plot.parent.is_dir():
+        raise UsageError(f"--plot: there is no folder {plot.parent}")
+    if keep:
+        for file in (keep / f"{stem}.png" for stem in stems):
+            if file.exists():
+                raise OutputError(f"--keep: {file} exists; choose another folder")
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise OutputError(f"--keep {keep}: cannot make the folder: {e.strerror}") from e
 
 
 def pair(folder: Path) -> Iterator[tuple[str, Path, Path]]:
@@ -120,7 +131,8 @@ def evaluate(
                 result.save(keep / f"{name}.png")
             output = (result.tensor * 255).round() / 255
             known = [context.read(path).pixels for path in (content, style)]
-            table[name] = distances(output, known[0], known[1])
+            with out_of_memory_explained("make the pictures of --pairs smaller"):
+                table[name] = distances(output, known[0], known[1])
     return table
 
 

@@ -85,7 +85,7 @@ def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator
             picture = context.read(source)
             sigma = options.sigma
             if sigma is None:
-                sigma = 255 * noise_of(picture.pixels)
+                sigma = 255 * noise_of(picture.pixels, picture.alpha)
                 context.progress.note(f"{name_of(source)}: noise of about {sigma:.1f} grey levels")
             pixels = codec.denoise(picture.pixels, sigma / 255)
             yield Image(pixels, picture.alpha, picture.name, {"input": name_of(source)})

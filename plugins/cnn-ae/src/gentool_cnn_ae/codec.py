@@ -78,10 +78,9 @@ class Codec:
     def compress(self, pixels: Tensor, level: int, alpha: Tensor | None = None) -> bytes:
         """A picture (3,H,W) in 0..1 and its transparency to the bytes of a file."""
         height, width = pixels.shape[1:]
-        grey = bool((pixels[0] == pixels[1]).all() and (pixels[1] == pixels[2]).all())
         tiles = [data for data, _ in self.coded(pixels, level)]
         png = b"" if alpha is None else _to_png(alpha)
-        return Container(self.id, level, width, height, tiles, grey, png).pack()
+        return Container(self.id, level, width, height, tiles, _is_grey(pixels), png).pack()
 
     def coded(self, pixels: Tensor, level: int) -> Iterator[tuple[bytes, NDArray[Any]]]:
         """Bytes and symbols (h,w,latents) of each tile of a picture (3,H,W)."""
@@ -148,7 +147,8 @@ class Codec:
     def denoise(self, pixels: Tensor, deviation: float) -> Tensor:
         """A picture (3,H,W) without the Gaussian noise of that deviation, 0..1; same size.
 
-        It passes through the codec's transforms at the best quality, and nothing is rounded.
+        A grey one comes back as (1,H,W). It passes through the codec's transforms at the best
+        quality, and nothing is rounded.
         """
         height, width = pixels.shape[1:]
         levels = torch.tensor([LEVELS - 1], device=self.context.device)
@@ -159,11 +159,14 @@ class Codec:
             latents[:, :, *tile] = found
         picture = self._synthesised(latents.shape[2:], lambda at: latents[:, :, *at], levels)
         picture = picture[:, :height, :width]
+        pixels = pixels.cpu()
+        if _is_grey(pixels):
+            picture, pixels = picture.mean(0, keepdim=True), pixels[:1]
         # what the codec itself loses is in the difference as well as the noise: where it is the
         # larger part, most of the picture is kept as it was
-        difference = (pixels.cpu() - picture).square().mean().item()
+        difference = (pixels - picture).square().mean().item()
         lost = max(0.0, difference - deviation**2)
-        return torch.lerp(picture, pixels.cpu(), lost / max(lost + deviation**2, 1e-12))
+        return torch.lerp(picture, pixels, lost / max(lost + deviation**2, 1e-12))
 
     def _analysed(self, pixels: Tensor, noise: float) -> Iterator[tuple[Place, Tensor]]:
         """Each tile's place and latents (1,latents,h,w)."""
@@ -237,6 +240,10 @@ def fingerprint(model: CnnAe) -> bytes:
             found.update(f"{prefix}.{name}".encode())
             found.update(tensor.cpu().contiguous().numpy().tobytes())
     return found.digest()[:4]
+
+
+def _is_grey(pixels: Tensor) -> bool:
+    return bool((pixels[0] == pixels[1]).all() and (pixels[1] == pixels[2]).all())
 
 
 def _channels_last(x: Tensor) -> Tensor:

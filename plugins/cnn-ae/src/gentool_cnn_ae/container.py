@@ -40,7 +40,15 @@ class Container:
     alpha: bytes = b""
 
     def pack(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes.
+
+        Raises:
+            FormatError: a side is longer than the format allows.
+        """
+        if max(self.width, self.height) > LONGEST:
+            raise FormatError(
+                f"{self.width} x {self.height} pixels: a side may have at most {LONGEST:,}"
+            )
         flags = self.level | ALPHA * bool(self.alpha) | GREY * self.grey
         parts = [MAGIC, self.model, bytes([flags]), _number(self.width), _number(self.height)]
         for block in ([self.alpha] if self.alpha else []) + [*self.tiles]:

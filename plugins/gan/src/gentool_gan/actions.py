@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image
+from gentool.compute import exactly
 from gentool_gan.latents import class_numbers, draw, unpack, walk
 from gentool_gan.nets import GAN
 from gentool_gan.options import InterpolateOptions, SampleOptions
@@ -68,8 +69,9 @@ def generate(
         context: gives the device.
         upscale: enlarge so many times, bicubic.
     """
-    # in fp32 whatever the precision: a seed's picture is the same on every device
-    pictures = model(latents.to(context.device), labels.to(context.device))
+    # whatever the precision: a seed's picture is the same on every device
+    with exactly():
+        pictures = model(latents.to(context.device), labels.to(context.device))
     if upscale > 1:
         pictures = F.interpolate(pictures, scale_factor=float(upscale), mode="bicubic")
     return list(pictures.clamp(0, 1).cpu())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
@@ -31,11 +30,10 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
         with context.guard(source, options.image):
             picture = context.read(source)
             target = square(picture, model.config.size).to(context.device)
-            # the runner's inference tensors know no gradients; copies made outside do
             with torch.inference_mode(False), torch.enable_grad():
-                own = copy.deepcopy(model).requires_grad_(False)
                 generator = context.generator()  # anew: an item is what it is alone
-                latent, label = fit(own, target.clone(), candidates, options.steps, generator)
+                # a copy, because what was made in inference mode knows no gradients
+                latent, label = fit(model, target.clone(), candidates, options.steps, generator)
             found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
             made_from = {"image": name_of(source)}
             yield Image(found, name=picture.name, made_from=made_from)
@@ -54,6 +52,13 @@ def fit(
     device = target.device
     latents = torch.randn(each * len(classes), model.config.latent, generator=generator).to(device)
     labels = torch.tensor(classes, device=device).repeat_interleave(each)
+    if len(latents) > STARTS:  # more classes than that: those whose first draw is nearest
+        with torch.no_grad():
+            parts = [slice(i, i + STARTS) for i in range(0, len(latents), STARTS)]
+            made = (model(latents[part], labels[part]) for part in parts)
+            errors = torch.cat([_error(pictures, target) for pictures in made])
+        order = errors.argsort()[:STARTS]
+        latents, labels = latents[order], labels[order]
     for share, kept in ((0.25, KEPT), (0.75, 1)):
         latents = latents.detach().clone().requires_grad_()
         optimizer = torch.optim.Adam([latents], lr=RATE)

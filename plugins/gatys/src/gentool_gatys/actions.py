@@ -9,11 +9,11 @@ from torch import nn
 
 from gentool import Context, UsageError, WeightsError
 from gentool.artifacts import File, Image
-from gentool.images import name_of, resize
+from gentool.images import as_mask, name_of, resize, to_size
 from gentool_gatys import painting
 from gentool_gatys.job import Job, outside
 from gentool_gatys.options import INITS, StylizeOptions
-from gentool_gatys.painting import Pictures, load_features, to_size
+from gentool_gatys.painting import Pictures, load_features
 
 
 class Gatys:
@@ -42,7 +42,7 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
 
         plot.check()
     styles = [context.read(source) for source in options.style]
-    masks = [context.read(source).pixels.mean(0, keepdim=True) for source in options.mask or ()]
+    masks = [as_mask(context.read(source)) for source in options.mask or ()]
     if any(mask.max() < 1 / 255 for mask in masks):
         raise UsageError("--mask: a mask is all black, so its style would apply nowhere")
     first = None if options.init in INITS else context.read(options.init).pixels
@@ -54,7 +54,10 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
             painting.check_size(pixels)
             alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
             pictures = Pictures(
-                pixels, [s.pixels for s in styles], [to_size(m, pixels) for m in masks], first
+                pixels,
+                [s.pixels for s in styles],
+                [to_size(m, pixels.shape[1:]) for m in masks],
+                first,
             )
             name = "-".join([content.name, *(s.name for s in styles)])
             made_from = {"content": name_of(source)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from torch import Tensor
 from gentool import Context, DeviceError, OutputError, UsageError
 from gentool.color import keep_luminance
 from gentool.compute import out_of_memory_explained
-from gentool.images import resize
+from gentool.images import resize, to_size
 from gentool.weights import read_header
 from gentool_gatys import painting
 from gentool_gatys.interrupt import interruptible
@@ -70,7 +71,9 @@ class Job:
         sizes = painting.levels(max(self.pictures.content.shape[1:]))
         first, before = 0, None
         if self.resumable:
-            first, before = int(read_header(self.kept).metadata["level"]), self.pictures.content
+            kept = read_header(self.kept).metadata
+            first, before = int(kept["level"]), self.pictures.content
+            self.curve = json.loads(kept["below"])
         with interruptible() as asked:
             for level in range(first, len(sizes)):
                 run = outside(
@@ -93,7 +96,8 @@ class Job:
     def _keep(self, run: Run, level: int) -> None:
         """Keep the run for ``--resume``; the picture matters more than that."""
         try:
-            run.save(self.kept, level=str(level))
+            below = self.curve[: len(self.curve) - len(run.curve)]
+            run.save(self.kept, level=str(level), below=json.dumps(below))
             self.resumable = True
         except (OSError, OutputError) as e:
             self.context.progress.note(f"cannot be gone on with: {e}")
@@ -127,7 +131,7 @@ class Job:
         long = max(content.shape[1:])
         reached = max(self.run.picture.shape[2:])
         level = min(painting.levels(long), key=lambda size: abs(size - reached))
-        picture = painting.to_size(self._picture(level), content)
+        picture = to_size(self._picture(level), content.shape[1:])
         luminance = self.options.preserve_color == "luminance"
         return keep_luminance(picture, content) if luminance else picture
 

@@ -11,7 +11,7 @@ with which a second pass takes each tile's pixels to the gradient that the whole
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool.compute import Compute
-from gentool_gatys.tiles import Tile, cover, stride
+from gentool_gatys.tiles import Tile, cover, reach, stride
 from gentool_perceptual.features import Features
 from gentool_perceptual.losses import L2Loss, TotalVariationLoss, gram
 
@@ -68,25 +68,30 @@ class Seen:
             )
         return found
 
+    def cover(self, image: Tensor, layers: Iterable[str]) -> list[Tile]:
+        """The tiles in which (1,C,H,W) is looked at for these layers."""
+        return cover(image, self.side, reach(layers))
+
     def grams(self, image: Tensor, layers: Sequence[str]) -> Grams:
         """Gram matrices of a picture (1,3,H,W), without a gradient."""
         found: Grams = {}
         positions = dict.fromkeys(layers, 0)
         with torch.no_grad():
-            for tile in cover(image, self.side):
+            for tile in self.cover(image, layers):
                 maps = self.maps(tile.of(image))
                 for name in layers:
                     core = tile.own(maps[name], name)
                     count = core.shape[2] * core.shape[3]
-                    found[name] = found.get(name, 0) + gram(core) * count
-                    positions[name] += count
+                    if count:  # a last tile of fewer pixels than a cell has none of its own
+                        found[name] = found.get(name, 0) + gram(core) * count
+                        positions[name] += count
         return {name: g / positions[name] for name, g in found.items()}
 
     def content(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Feature maps of a whole picture whose sides are multiples of 16, put together."""
         found: dict[str, Tensor] = {}
         with torch.no_grad():
-            for tile in cover(image, self.side):
+            for tile in self.cover(image, layers):
                 maps = self.maps(tile.of(image))
                 for name in layers:
                     core = tile.own(maps[name], name)
@@ -111,7 +116,7 @@ class Objective:
         self, seen: Seen, content: Tensor, regions: Sequence[Region], weights: Weights
     ) -> None:
         self.seen, self.image, self.regions, self.weights = seen, content, list(regions), weights
-        self.tiles = cover(content, seen.side)
+        self.tiles = self._cover()
         self.content = seen.content(
             content, list(weights.content) if weights.content_weight else []
         )
@@ -126,8 +131,11 @@ class Objective:
         if side < SMALLEST_TILE:
             return False
         self.seen.side = side
-        self.tiles = cover(self.image, side)
+        self.tiles = self._cover()
         return True
+
+    def _cover(self) -> list[Tile]:
+        return self.seen.cover(self.image, [*self.weights.content, *self.weights.style])
 
     def _mask(self, region: Region) -> dict[str, Tensor | None]:
         """Square root of the share that every position has in a Gram matrix, by layer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import gentool
-from gentool import Context, UsageError
+from gentool import Context, UsageError, memory
 from gentool.color import match_colors
-from gentool.images import resize
+from gentool.images import resize, to_size
 from gentool_gatys.minimize import LBFGS, Adam
-from gentool_gatys.objective import Objective, Region, Seen, Weights
+from gentool_gatys.objective import Grams, Objective, Region, Seen, Weights
 from gentool_gatys.options import StylizeOptions
 from gentool_gatys.run import Run
 from gentool_gatys.tiles import GRID
@@ -81,17 +80,19 @@ def start(
     styles = [_fit(style, level, pictures.content, options) for style in pictures.styles]
     if options.preserve_color == "histogram":
         styles = [match_colors(style, content) for style in styles]
-    masks = [to_size(mask, content) for mask in pictures.masks]
+    size = content.shape[1:]
+    masks = [to_size(mask, size) for mask in pictures.masks]
     if before is not None:
-        first = to_size(before, content)
+        first = to_size(before, size)
     elif pictures.first is not None:
-        first = to_size(pictures.first, content)
+        first = to_size(pictures.first, size)
     else:
         first = first_guess(content, styles, masks, options, context)
     padded, device = _pad(content), context.device
     side = _tile_side(padded, options.tile, device)
     seen = Seen(features, context.compute, side)
-    regions = _regions(seen, styles, [_pad(mask).to(device) for mask in masks], options, device)
+    grams = [_grams(features, style[None], options, context) for style in styles]
+    regions = _regions(grams, [_pad(mask).to(device) for mask in masks], options)
     objective = Objective(seen, padded.to(device), regions, weights(options))
     large = padded[0, 0].numel() > MANY_PIXELS
     minimizer = LBFGS(5 if large else 20) if options.optimizer == "lbfgs" else Adam()
@@ -128,7 +129,7 @@ def first_guess(
     if how == "noise":
         return torch.rand(content.shape, generator=context.generator())
     if how == "style":
-        return mix([to_size(style, content) for style in styles], masks, options)
+        return mix([to_size(style, content.shape[1:]) for style in styles], masks, options)
     if how == "content":
         return content
     adain = gentool.load("adain", device=str(context.device), seed=context.seed)
@@ -146,15 +147,16 @@ def mix(pictures: Sequence[Tensor], masks: Sequence[Tensor], options: StylizeOpt
     return (torch.stack(list(pictures)) * by).sum(0).div(by.sum(0)).clamp(0, 1)
 
 
+def _grams(features: Features, style: Tensor, options: StylizeOptions, context: Context) -> Grams:
+    """A style's Gram matrices; in tiles of its own, as it may be larger than the content."""
+    seen = Seen(features, context.compute, _tile_side(style, options.tile, context.device))
+    return seen.grams(style.to(context.device), options.style_layers)
+
+
 def _regions(
-    seen: Seen,
-    styles: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    options: StylizeOptions,
-    device: torch.device,
+    grams: Sequence[Grams], masks: Sequence[Tensor], options: StylizeOptions
 ) -> list[Region]:
-    shares = _shares(options.style_weights or [1.0] * len(styles))
-    grams = [seen.grams(style[None].to(device), options.style_layers) for style in styles]
+    shares = _shares(options.style_weights or [1.0] * len(grams))
     if masks:
         return [Region(g, m, s) for g, m, s in zip(grams, masks, shares, strict=True)]
     # a sum of losses towards several targets is, up to a constant, the loss towards their mean
@@ -190,14 +192,6 @@ def _size(picture: Tensor) -> str:
     return f"{picture.shape[2]} x {picture.shape[1]}"
 
 
-def to_size(picture: Tensor, like: Tensor) -> Tensor:
-    """A picture (C,h,w) at another's size in pixels."""
-    if picture.shape[1:] == like.shape[1:]:
-        return picture
-    size = like.shape[1:]
-    return F.interpolate(picture[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-
-
 def _pad(picture: Tensor) -> Tensor:
     """(C,H,W) -> (1,C,H',W') with sides that are multiples of 16, by repeating the edge."""
     height, width = picture.shape[1:]
@@ -213,17 +207,7 @@ def _tile_side(image: Tensor, wanted: int | None, device: torch.device) -> int:
     """The side of the tiles; 0 where the whole picture fits into half of the free memory."""
     if wanted is not None:
         return wanted
-    room = _free(device) // 2
+    room = memory.free(device) // 2
     if image[0, 0].numel() * BYTES_A_PIXEL <= room:
         return 0
     return max(256, int((room / BYTES_A_PIXEL) ** 0.5) - 160)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes of memory that nobody uses, or 4 GiB where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows, macOS
-        return 4 << 30

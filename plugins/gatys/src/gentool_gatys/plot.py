@@ -27,7 +27,8 @@ def curve(terms: Sequence[Mapping[str, float]], name: str) -> File:
     from matplotlib.figure import Figure  # not pyplot, which keeps a window and global state
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot(xlabel="evaluation", ylabel="weighted loss", yscale="log", title=name)
+    axes = figure.add_subplot(xlabel="evaluation", ylabel="weighted loss", yscale="log")
+    axes.set_title(name, parse_math=False)  # a name may have dollars
     for term in terms[0] if terms else ():
         axes.plot([t[term] for t in terms], label=term, lw=2 if term == "total" else 1.2)
     axes.grid(alpha=0.3)

@@ -124,7 +124,11 @@ class Run:
             WeightsError: the file is damaged.
         """
         device = self.logits.device
-        tensors = {n: t.to(device) for n, t in read_tensors(path).items()}
+        # Numbers stay on the CPU: float64 is not known everywhere. Copies, because sums depend on
+        # where in memory a tensor begins, which in the file is anywhere.
+        tensors = {
+            n: t if t.dim() < 2 else t.to(device, copy=True) for n, t in read_tensors(path).items()
+        }
         self.logits, self.best = tensors.pop("logits"), tensors.pop("best")
         self.minimizer.load_state({n.removeprefix("minimizer."): t for n, t in tensors.items()})
         self.curve = json.loads(read_header(path).metadata["curve"])

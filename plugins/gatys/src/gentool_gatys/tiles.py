@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
 GRID = 16  # tiles begin at multiples of this, where all poolings agree with the whole picture's
-HALO = 80  # pixels that relu5_1 of VGG-19 sees around its own cell
 
 
 def stride(layer: str) -> int:
     """Pixels between neighbouring positions of a layer: 4 for ``relu3_1``."""
     return int(2 ** (int(layer[4]) - 1))
+
+
+def reach(layers: Iterable[str]) -> int:
+    """Pixels that VGG-19 sees around a cell of these layers, in whole cells of :data:`GRID`.
+
+    relu5_1 sees 70 on each side, and every convolution behind it 16 more.
+    """
+    return max([80, *(80 + GRID * (int(name[6:]) - 1) for name in layers if name[4] == "5")])
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,15 @@ class Tile:
         return maps[..., self.rows.whole(layer), self.columns.whole(layer)]
 
 
-def cover(image: Tensor, side: int) -> list[Tile]:
-    """Tiles of about that side that cover (1,C,H,W); 0 gives one."""
+def cover(image: Tensor, side: int, halo: int) -> list[Tile]:
+    """Tiles of about that side, ``halo`` pixels around each, that cover (1,C,H,W); 0 gives one."""
     height, width = image.shape[2:]
-    return [Tile(r, c) for r in _spans(height, side) for c in _spans(width, side)]
+    return [Tile(r, c) for r in _spans(height, side, halo) for c in _spans(width, side, halo)]
 
 
-def _spans(length: int, side: int) -> Iterator[Span]:
+def _spans(length: int, side: int, halo: int) -> Iterator[Span]:
     count = math.ceil(length / side) if side else 1
     step = math.ceil(length / count / GRID) * GRID
     for first in range(0, length, step):
         last = min(first + step, length)
-        yield Span(max(0, first - HALO), min(length, last + HALO), first, last, last == length)
+        yield Span(max(0, first - halo), min(length, last + halo), first, last, last == length)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -135,6 +135,10 @@ class Features(nn.Module):
                 self.plan.append((i, mine))
         if left:
             raise WeightsError(f"no feature network given has layer {', '.join(left)}")
+        channels_last: Any = {
+            "memory_format": torch.channels_last
+        }  # the stubs of Module.to lack it
+        self.to(**channels_last)
 
     @classmethod
     def load(
@@ -155,8 +159,7 @@ class Features(nn.Module):
         Raises:
             WeightsError: a file is missing or damaged, or no network has one of the layers.
         """
-        nets = cls([_network(source, progress) for source in sources], layers)
-        return nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return cls(networks(sources, progress), layers)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Features of ``image`` (N,3,H,W in 0..1) by layer name."""
@@ -166,12 +169,19 @@ class Features(nn.Module):
         return found
 
 
+def networks(
+    sources: Sequence[Source], progress: Progress | None = None
+) -> list[FeatureNet | CompactNet]:
+    """Feature networks by name or file, as :meth:`Features.load` takes them; raises the same."""
+    return [_network(source, progress) for source in sources]
+
+
 def _network(source: Source, progress: Progress | None) -> FeatureNet | CompactNet:
     if str(source) == VGG19:  # options give names as paths
         from gentool_perceptual import vgg19
 
         source = vgg19.fetch(progress)
-    path = weights.packaged(CARD)[0] if str(source) == PACKAGED else Path(source)
+    path = weights.find(CARD, None if str(source) == PACKAGED else str(source))
     if weights.read_header(path).metadata.get("method") == CARD.name:
         return weights.load(Compact, path, CARD.name).net
     return FeatureNet(weights.read_tensors(path))

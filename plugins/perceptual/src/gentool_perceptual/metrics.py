@@ -21,7 +21,7 @@ SET_SIZE = 64  # pixels: the side that pictures of a set are brought to
 
 
 class _Metric:
-    """Keeps the network; computes without gradients, a few pictures at a time."""
+    """Keeps the network; computes without gradients."""
 
     layers: tuple[str, ...] = LAYERS
 
@@ -78,7 +78,7 @@ class _SetMetric(_Metric):
             fits = part.shape[2:] == size
             resized = part if fits else F.interpolate(part, size, mode="bicubic", antialias=True)
             seen = self._see(resized.clamp(0, 1))
-            rows.append(torch.cat([seen[n].mean((2, 3)) for n in self.layers], 1).double().cpu())
+            rows.append(torch.cat([seen[n].mean((2, 3)) for n in self.layers], 1).cpu().double())
         return torch.cat(rows)
 
 

@@ -7,6 +7,7 @@ import os
 import tempfile
 import urllib.request
 import zipfile
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -72,8 +73,8 @@ def _download(url: str, target: Path, progress: Progress) -> None:
         if done != total:
             raise OSError(f"the connection ended after {done} of {total} bytes")
         os.replace(temporary, target)
-    except OSError as e:  # urllib's errors are OSErrors too
-        reason = getattr(e, "reason", None) or e.strerror or e
+    except (OSError, HTTPException) as e:  # urllib's errors are OSErrors too
+        reason = getattr(e, "reason", None) or getattr(e, "strerror", None) or e
         raise WeightsError(
             f"cannot fetch VGG-19 ({reason}); get {url} on another machine and put it at {target}"
         ) from e
