@@ -44,6 +44,8 @@ EXTRA = {
     "absolute path": (("/etc/evil", b""), "could land anywhere"),
     "drive": (("C:/evil", b""), "could land anywhere"),
     "backslashes": (("gentool_waves\\..\\..\\evil", b""), "could land anywhere"),
+    "space at the end": (("gentool /cli/main.py", b""), "could land anywhere"),
+    "dot at the end": (("gentool_waves./plugin.py", b""), "could land anywhere"),
     "control character": (("gentool_waves/\x1b[2J", b""), "could land anywhere"),
     "link": ((link(), b"/etc/passwd"), "a link or device"),
     "the same name in capitals": (("GENTOOL_WAVES/PLUGIN.PY", b""), "twice"),
@@ -96,6 +98,32 @@ CONTENTS = {
     "standard library": (with_("json/__init__.py", ""), "a module named 'json'"),
     "our own module": (with_("gentool/x.py", ""), "a module named 'gentool'"),
     "another's module": (with_("torch/x.py", ""), "brings 'torch', which belongs to torch"),
+    "our own module in capitals": (with_("Gentool/cli/main.py", ""), "a module named 'Gentool'"),
+    "another's module in capitals": (
+        with_("Torch/__init__.py", ""),
+        "brings 'Torch', which belongs to torch",
+    ),
+    "another's metadata in capitals": (
+        with_("gentool_adain-0.1.0.DIST-INFO/entry_points.txt", ""),
+        "has 2 .dist-info folders",
+    ),
+    "an egg": (
+        with_("waves.egg-info/entry_points.txt", "[gentool.methods]\nmore = gentool_waves.nets"),
+        "waves.egg-info/entry_points.txt, which would pass for another distribution",
+    ),
+    "an egg's link": (with_("waves.Egg-Link", ""), "would pass for another distribution"),
+    "a module twice": (
+        with_("gentool_waves/plugin/__init__.py", ""),
+        "has the module gentool_waves.plugin twice",
+    ),
+    "a module twice, compiled": (
+        with_("gentool_waves/plugin.cpython-311-x86_64-linux-gnu.so", b"\x7fELF"),
+        "has the module gentool_waves.plugin twice",
+    ),
+    "a module twice, in capitals": (
+        with_("gentool_waves/Plugin/__init__.py", ""),
+        "has the module gentool_waves.plugin twice",
+    ),
     "data files": (with_("gentool_waves-1.2.0.data/scripts/pip", ""), "outside its package"),
     "a program": (
         with_(
@@ -150,6 +178,17 @@ CONTENTS = {
 def test_refuses_contents_that_are_hostile_or_wrong(tmp_path, case):
     make, reason = CONTENTS[case]
     refused(write(tmp_path, make()), reason)
+
+
+def test_refuses_metadata_of_another_distribution(tmp_path):
+    path = write(tmp_path, files(), name="gentool_wave-1.2.0-py3-none-any.whl")
+    refused(path, f"holds {INFO}, which is of another distribution")
+
+
+def test_a_module_may_be_a_package(tmp_path):
+    found = files(**{"gentool_waves/nets.py": None, "gentool_waves/nets/__init__.py": "NETS = 1"})
+    wheel = checked(write(tmp_path, found))
+    assert wheel.source("gentool_waves.nets") == ("gentool_waves/nets/__init__.py", "NETS = 1")
 
 
 def test_refuses_a_file_that_was_changed_after_packing(tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 
 import PIL.Image
 import pytest
@@ -184,3 +185,29 @@ def test_saving_replaces_and_a_missing_folder_is_one_line(tmp_path):
 def test_every_artifact_can_be_written_under_the_name_it_proposes(tmp_path, artifact, proposed):
     assert f"{artifact.name}{artifact.suffix}" == proposed
     assert artifact.save(tmp_path / proposed).stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (Image, flat(0.0)),
+        (Grid, [flat(0.0)]),
+        (Animation, [flat(0.0)]),
+        (File, b"x"),
+        (Figures, {"a": 1}),
+    ],
+)
+def test_every_artifact_can_say_what_it_accompanies_and_was_made_from(tmp_path, kind, content):
+    plain = kind(content)
+    assert (plain.part, plain.made_from) == ("", {})
+    made_from = {"content": "a.jpg"}
+    artifact = kind(content, name="photo", made_from=made_from, part="preview")
+    assert artifact.made_from == made_from
+    saved = Output(f"{tmp_path}/").save(artifact, None)
+    assert saved.name == f"photo-preview{artifact.suffix}"
+
+
+def test_saving_knows_the_users_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("USERPROFILE" if os.name == "nt" else "HOME", str(tmp_path))
+    assert Image(flat(0.0)).save("~/a.png") == tmp_path / "a.png"
+    assert (tmp_path / "a.png").exists()

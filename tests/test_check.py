@@ -44,12 +44,18 @@ print(json.dumps({r.check: [r.status, *r.details] for r in found}))
 """
 
 
-def failures(site, name, *checks):
-    """Details of the checks of these names, each of which must fail and say how to mend it."""
+def results(site, name, *checks):
+    """Status and details of the checks of these names."""
     done = site.python("-c", RUN, name, *(check.replace(" ", "_") for check in checks))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert set(found) == set(checks)
+    return found
+
+
+def failures(site, name, *checks):
+    """Details of the checks of these names, each of which must fail and say how to mend it."""
+    found = results(site, name, *checks)
     for check, (status, *details) in found.items():
         assert status == "failed", (check, details)
         assert all("; " in text for text in details)
@@ -204,6 +210,35 @@ def test_spoilt_results_and_gradients_are_found(site, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("defaults", "fault"),
+    [
+        ('{"steps": "20k"}', "steps: must be a whole number at least 1, got '20k'"),
+        ('{"stepz": 3}', "stepz: no such option; did you mean 'steps'?"),
+    ],
+)
+def test_a_recipe_that_the_engine_does_not_take_is_found(site, tmp_path, defaults, fault):
+    project = murk(tmp_path, defaults)
+    install(site, project, "murk")
+    assert fault in failures(site, "murk", OPTIONS)[OPTIONS]
+
+
+def test_a_recipe_that_accumulates_is_tried_in_two_small_steps(site, tmp_path):
+    recipe = '{"steps": 9, "accumulate": 7, "minutes": 1e-9, "tensorboard": True, "devices": 2}'
+    install(site, murk(tmp_path, recipe), "murk")
+    check = "two steps reach every parameter"
+    assert results(site, "murk", check)[check] == ["ok"]
+
+
+def murk(tmp_path, defaults):
+    """A sound project whose training has this recipe."""
+    project = create("murk", folder=tmp_path / "murk")
+    path = project / "src/gentool_murk/plugin.py"
+    (line,) = (line for line in path.read_text().splitlines() if "defaults=" in line)
+    spoil(path, (line.strip(), f"defaults={defaults},"))
+    return project
+
+
+@pytest.mark.parametrize(
     ("before", "after", "reason"),
     [
         ('task="denoising"', 'task="".join(["de"])', "''.join(['de'])' is no literal"),
@@ -220,6 +255,18 @@ def test_cards_that_cannot_be_trusted_are_found(site, tmp_path, before, after, r
     install(site, project, "murk")
     check = "no hook is a wrapper" if "wrapper" in reason else CARD
     assert reason in failures(site, "murk", check)[check]
+
+
+def test_a_field_with_another_name_outside_is_tried(site, tmp_path):
+    project = create("murk", folder=tmp_path / "murk")
+    spoil(
+        project / "src/gentool_murk/options.py",
+        ("ImageFiles = Field(", 'ImageFiles = Field(alias="from", '),
+        ("strength: float = Field(1.0,", 'strength: float = Field(alias="class", examples=[0.5],'),
+    )
+    install(site, project, "murk")
+    checks = ("actions run on small and odd pictures", "a batch equals its items")
+    assert results(site, "murk", *checks) == {check: ["ok"] for check in checks}
 
 
 OFFERS = """
@@ -277,12 +324,30 @@ def test_of_two_extensions_of_one_name_the_one_asked_for_is_checked(site):
     assert "named 'Bad Name'" in failures(site, "gentool-b", check)[check]
 
 
+LOUD = """
+from gentool import Record, hookimpl
+
+class Loud:
+    def __init__(self):
+        print("made")
+    def __call__(self, prediction, target):
+        print("called")
+        return {"loud": (prediction - target).abs().mean()}
+
+@hookimpl
+def gentool_losses():
+    print("asked")
+    return [Record("loud", "A loss.", "loud:Loud")]
+"""
+
+
 def test_a_plugin_may_print_what_is_no_text(site, monkeypatch):
     monkeypatch.syspath_prepend(site.folder)
-    loud = "import os\nos.write(2, b'caf\\xe9\\n')\n"
+    loud = "import os\nos.write(2, b'caf\\xe9\\n')\nprint('imported')\n" + LOUD
     site.add("gentool-loud", {"gentool.extensions": {"loud": "loud"}}, {"loud": loud})
     rows = {row["check"]: row["status"] for row in _check_apart("gentool-loud", site.folder)}
     assert rows["plugin and options import nothing slow"] == "ok"
+    assert rows["losses give named terms with a gradient"] == "ok"
 
 
 def test_checking_what_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):

@@ -155,6 +155,16 @@ def test_texts_from_a_command_line_become_values(picture):
     assert options.validate(Odd, {"stride": "16", "sizes": ["3"]}).stride == 16
 
 
+def test_a_field_is_given_by_its_alias():
+    class Strided(Options):
+        stride: Literal[8, 16] = Field(8, alias="class")
+        strides: list[Literal[8, 16]] = Field([8], alias="classes")
+
+    made = options.validate(Strided, {"class": "16", "classes": ["8", "16"]})
+    assert (made.stride, made.strides) == (16, [8, 16])
+    assert line(Strided, "--", **{"class": "9"}) == "--class: must be 8 or 16, got 9"
+
+
 def test_options_stay_as_they_were_checked(picture):
     made = options.validate(Paint, {"content": picture})
     with pytest.raises(ValidationError, match="frozen"):
@@ -179,6 +189,28 @@ def test_pictures_from_files_lists_folders_and_patterns(folder, picture):
     assert expanded([folder, picture]) == [a, picture, picture]
     (folder / "x[1].png").touch()
     assert expanded(str(folder / "x[1].png")) == [folder / "x[1].png"]  # a file, not a pattern
+
+
+def paths(value):
+    return options.validate(Odd, {"data": value}).data
+
+
+def test_paths_from_patterns_and_the_home_folder(folder, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    monkeypatch.chdir(folder)
+    everything = [folder / n for n in ("a.PNG", "b.jpg", "empty", "folder.png", "notes.txt")]
+    assert paths("~/*") == everything
+    assert paths(["~/notes.txt", Path("~")]) == [folder / "notes.txt", folder]
+    assert paths("**/*.txt") == [Path("notes.txt")]
+    (folder / "x[1].txt").touch()
+    assert paths("x[1].txt") == [Path("x[1].txt")]  # a file, not a pattern
+    for word in ("vgg19", "art.tar:paint*/", "*.gone"):  # what takes the paths says more
+        assert paths(word) == [Path(word)]
+    assert line(Odd, "--", data=" ") == "--data: the path is empty"
+    assert line(Odd, "--", data=["x*" * 150]) == f"--data: {'x*' * 150}: File name too long"
+    assert line(Odd, "--", data=[3]).startswith("--data: ")
+    assert line(Odd, "--", data=3).startswith("--data: ")
 
 
 def test_pictures_from_memory():

@@ -56,6 +56,16 @@ BROKEN = {
         "broken",
         "ZeroDivisionError",
     ),
+    "has a card without a text": (
+        card("bad").replace('summary="A test method."', "summary=None"),
+        "broken",
+        "the summary of its Card must be a text",
+    ),
+    "has an action without a text": (
+        card("bad").replace('"Go."', "3"),
+        "broken",
+        "the summary of its Action must be a text",
+    ),
     "imports torch eagerly": ("import torch\n" + card("bad"), "slow", "imports torch"),
 }
 
@@ -78,6 +88,39 @@ def test_a_bad_plugin_is_a_row_and_harms_nobody(site, case):
         said = used.stderr.removeprefix("hello\n")  # what a plugin prints is not swallowed
         assert said.startswith("gentool: error: plugin 'bad' (gentool-bad 1.0) is broken")
         assert said.count("\n") == 1
+
+
+LOSSES = """
+from gentool import Record, hookimpl
+
+@hookimpl
+def gentool_losses():
+    return {returned}
+"""
+BAD_LOSSES = {
+    "a dictionary": ("{'bad': 'bad_code:Bad'}", "returns a str among its records"),
+    "texts": ("['bad']", "returns a str among its records"),
+    "no list": ("3", "gentool_losses() raised TypeError"),
+    "a record of numbers": ("[Record(1, 2, 3)]", "returns a record whose name is no text"),
+    "an error": ("1 / 0", "gentool_losses() raised ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LOSSES)
+def test_a_bad_extension_is_a_row_and_harms_nobody(site, case):
+    returned, cause = BAD_LOSSES[case]
+    code = LOSSES.replace("{returned}", returned)
+    site.add("gentool-bad", {"gentool.extensions": {"bad": "bad_plugin"}}, {"bad_plugin": code})
+    found = rows(site)
+    assert found["bad"][0]["status"] == "broken"
+    assert cause in found["bad"][0]["cause"]
+    assert found["bad"][0]["fix"] == "report it to the authors of gentool-bad"
+    assert found["adain"][0]["status"] == "ok"
+    done = site.gentool("list", "--check")
+    assert done.returncode == 1, done.stderr
+    assert cause in done.stdout
+    done = site.python("-c", "from gentool import losses; print(losses.names())")
+    assert "gram" in done.stdout, done.stderr  # another plugin's
 
 
 def test_another_core_version_is_refused_before_anything_is_imported(site):
@@ -153,10 +196,14 @@ def test_a_card_that_is_not_sound_says_what_is_wrong(site):
 
 
 NETS = """
+print("nets imported")
+
 class Nothing:
     networks = {}
     @classmethod
-    def from_config(cls, config): return cls()
+    def from_config(cls, config):
+        print("model built")
+        return cls()
     def get_config(self): return {}
 
 from gentool.artifacts import Figures
@@ -165,15 +212,22 @@ def go(model, options, context):
     print("setting up")
     yield Figures({"seed": context.seed}, name="../../escaped")
 """
-OPTIONS = "from gentool import Options\nclass O(Options):\n    speed: float = 1.0\n"
+OPTIONS = """
+from gentool import Options
+print("options imported")
+
+class O(Options):
+    speed: float = 1.0
+"""
 
 
 @pytest.fixture
 def plain(site):
-    """A site with a method `plain`, which needs no weights."""
+    """A site with a method `plain`, which needs no weights and prints wherever it is called."""
     code = card("plain").replace("gentool_adain.nets:AdaIN", "plain_code:Nothing")
     code = code.replace("gentool_adain.actions:stylize", "plain_code:go")
     code = code.replace("gentool_adain.options:StylizeOptions", "plain_options:O")
+    code = code.replace("    return [Card(", '    print("cards asked")\n    yield from [Card(')
     modules = {"plain_plugin": code, "plain_code": NETS, "plain_options": OPTIONS}
     site.add("gentool-plain", method("plain", "plain_plugin"), modules)
     return site
@@ -193,7 +247,9 @@ def test_a_method_without_weights_runs_and_flags_of_the_core_are_reserved(plain,
 def test_what_a_plugin_prints_is_no_result(plain, tmp_path):
     done = plain.gentool("run", "plain", "--json", "-o", f"{tmp_path}/out/")
     assert json.loads(done.stdout)["failures"] == []
-    assert "setting up" in done.stderr
+    said = ["cards asked", "options imported", "nets imported", "model built", "setting up"]
+    assert done.stderr.splitlines() == said
+    assert {row["name"] for row in json.loads(plain.gentool("list", "--json").stdout)} > {"plain"}
 
 
 def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
@@ -206,6 +262,24 @@ def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
     (row,) = (r for r in json.loads(done.stdout) if r["name"] == "lean")
     assert row["status"] == "ok"
     assert "gentool install 'gentool-lean[train]'" in row["cause"]
+
+
+def test_a_trainer_that_raises_is_a_row(site):
+    code = LOSSES.replace("{returned}", "['bad']")
+    site.add("gentool-bad", {"gentool.extensions": {"bad": "bad_plugin"}}, {"bad_plugin": code})
+    code = card("lame").replace("import Action,", "import Training, Action,")
+    training = 'training=Training("gentool_adain.options:TrainOptions", "lame_trainer:T"),'
+    code = code.replace('paper="none",', f'paper="none", {training}')
+    modules = {"lame_plugin": code, "lame_trainer": "raise RuntimeError('boom')"}
+    site.add("gentool-lame", method("lame", "lame_plugin"), modules)
+    row = rows(site, "--check")["lame"][0]
+    assert row["status"] == "broken"
+    assert "training raised RuntimeError: boom" in row["cause"]
+    assert row["fix"]
+    done = site.gentool("doctor")
+    assert done.returncode == 1, done.stderr
+    assert "training raised RuntimeError: boom" in done.stdout
+    assert "returns a str among its records" in done.stdout
 
 
 def test_plugins_are_let_in_and_kept_out_by_name(site):

@@ -17,7 +17,8 @@ import torch
 
 from gentool import OutputError, TrainingError, weights
 from gentool.compute import Compute
-from gentool.training import Plan, Setup, checkpoint, fit
+from gentool.training import Plan, Setup, checkpoint, fit, state
+from gentool.training.average import Average
 
 from . import tiny
 from .tiny import Listening, checkpoints, curve
@@ -128,6 +129,23 @@ def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path):
     assert checkpoints(tmp_path) == [5]
     state = weights.read_tensors(tmp_path / "checkpoints/0000005.safetensors")
     assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+class Unwaited(tiny.TinyTrainer):
+    """Its batches lie on a device that, as a GPU, is not waited for at every step."""
+
+    def loss(self, moment, x):
+        return super().loss(moment, torch.rand(x.shape))
+
+
+@pytest.mark.parametrize("poison", [5, 7])
+def test_nan_in_the_last_steps_on_a_device_is_not_saved(tmp_path, poison):
+    plan = Plan(steps=8, batch_size=16, log_every=5, checkpoint_every=0, preview_every=0)
+    setup = Setup(plan, Compute(torch.device("meta"), torch.float32))
+    with pytest.raises(TrainingError, match="step 8: loss is nan"):
+        fit(Unwaited(poison=poison), setup, tmp_path, "tiny")
+    assert [step for step, _ in curve(tmp_path)] == [5]
+    assert {p.name for p in tmp_path.iterdir()} == {".lock", "metrics.jsonl"}
 
 
 def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
@@ -246,6 +264,27 @@ def test_keeps_the_last_checkpoints_and_the_best(tmp_path):
     lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     scores = [d["validation"]["score"] for d in lines if "validation" in d]
     assert scores == [3.0, 1.0, 2.0, 4.0, 5.0]
+
+
+def test_a_checkpoint_that_cannot_be_removed_ends_no_training(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    stuck = tmp_path / "checkpoints/0000003.safetensors"
+    stuck.mkdir()  # which unlink() refuses
+    _, done = tiny.train(tmp_path, steps=15, keep=1, resume=True, allow_changes=True)
+    assert done
+    assert checkpoints(tmp_path) == [3, 15]
+
+
+def test_nothing_that_is_resumed_lies_in_the_checkpoints_file(tmp_path):
+    """Windows removes no file that is mapped into memory, as what safetensors reads is."""
+    tiny.train(tmp_path, steps=5)
+    read = weights.read_tensors(tmp_path / "checkpoints/0000005.safetensors")
+    trainer = tiny.TinyTrainer()
+    state.restore(trainer, Average(trainer.model, 0.9), read)
+    mapped = {tensor.data_ptr() for tensor in read.values()}
+    slots = [t for s in trainer.updates[0].optimizer.state.values() for t in s.values()]
+    assert len(slots) == 6
+    assert not mapped & {t.data_ptr() for t in [*slots, *trainer.model.parameters()]}
 
 
 def test_a_log_that_cannot_be_cut_stays_whole(tmp_path, monkeypatch):

@@ -182,6 +182,10 @@ def test_api_batch_failures_raise_at_the_end_with_the_rest(adain, pictures):
         adain.stylize(content=pictures, style=pictures / "style.png")
     assert len(error.value.results) == 2
     assert error.value.failures[0][0] == "a.png"
+    assert [made["options"]["content"] for made in error.value.results.provenance] == [
+        "content.png",
+        "style.png",
+    ]
 
 
 def test_several_results_are_a_list(adain, pictures):
@@ -265,6 +269,33 @@ def saved_elsewhere():
     action = cards.Action("go", "Go.", "test_run:Nothing", "test_run:go")
     model = f"{__name__}:Misspelt"
     return Method(cards.Card("misspelt", "test", "A test.", "none", (action,), model))
+
+
+class Untrained:
+    def __init__(self):
+        self.networks = {"net": torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout())}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+    def get_config(self):
+        return {}
+
+
+def test_networks_without_weights_are_always_the_same_and_ready_for_inference():
+    action = cards.Action("go", "Go.", "test_run:Nothing", "test_run:go")
+    card = cards.Card("untrained", "test", "A test.", "none", (action,), f"{__name__}:Untrained")
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        net = Method(card).model.networks["net"]
+        assert torch.equal(torch.get_rng_state(), before)
+        assert not net.training
+        found.append(net[0].weight)
+        assert not found[-1].requires_grad
+    assert torch.equal(*found)
 
 
 def test_the_caller_is_not_in_inference_mode_and_can_train_the_model(adain, pictures):

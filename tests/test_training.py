@@ -1,6 +1,7 @@
 """The loop: what a training writes, shows, averages and ends with."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gentool import TrainingError, weights
+from gentool import TrainingError, UsageError, weights
+from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Moment, Plan, Setup, train
 from gentool.training.profile import Profile
@@ -81,6 +83,19 @@ def test_a_score_that_is_no_number_is_never_the_best(tmp_path):
     scores = [float("nan"), 3.0, 4.0]
     tiny.train(tmp_path, tiny.TinyTrainer(scores=scores), steps=15, keep=1)
     assert checkpoints(tmp_path) == [10, 15]
+
+
+def test_a_score_that_is_no_number_is_null_in_the_log(tmp_path):
+    scores = [float("nan"), float("-inf"), 2.0]
+    tiny.train(tmp_path, tiny.TinyTrainer(scores=scores), steps=15)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (tmp_path / "metrics.jsonl").read_text()
+    lines = [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+    found = [d["validation"]["score"] for d in lines if "validation" in d]
+    assert found == [None, None, 2.0]
 
 
 def test_the_average_is_what_is_saved_and_the_networks_go_on_unaveraged(tmp_path):
@@ -154,6 +169,117 @@ def test_memory_that_runs_out_is_one_line(tmp_path):
     for build in (lambda *_: Greedy(), lambda *_: Greedy().loss(0, 0)):
         with pytest.raises(TrainingError, match="does not fit into memory; take a smaller --batch"):
             train("tiny", build, None, Plan(steps=2, batch_size=4), tmp_path / "run", device="cpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_folders_whose_names_are_no_text_are_as_good_as_any(tmp_path):
+    data, run = tmp_path / os.fsdecode(b"caf\xe9"), tmp_path / os.fsdecode(b"r\xe9sum\xe9")
+    plan = Plan(data=[str(data)], steps=2, batch_size=4)
+    again = plan.model_copy(update={"resume": True})
+    for asked in (plan, again):
+        assert train("tiny", lambda *_: tiny.TinyTrainer(), None, asked, run, device="cpu")
+    header = weights.read_header(run / "weights.safetensors")
+    assert header.metadata["trained_on"] == "100 samples (caf\\udce9)"
+    page = tmp_path / "report.html"
+    assert invoke(["report", str(run), "-o", str(page)]) == 0
+    assert "<title>tiny: r\\udce9sum\\udce9</title>" in page.read_text("utf-8")
+
+
+def test_several_devices_need_as_many_processes(tmp_path):
+    plan = Plan(steps=2, batch_size=4, devices=8)
+    with pytest.raises(
+        UsageError, match=r"8 devices .* torchrun --nproc-per-node 8, .*--devices 8"
+    ):
+        train("tiny", tiny.TinyTrainer, None, plan, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+class Growing(tiny.TinyModel):
+    """Its config tells how many networks there are."""
+
+    def __init__(self, several):
+        super().__init__()
+        self.several = several
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def get_config(self):
+        return {"several": self.several}
+
+    @property
+    def networks(self):
+        return {"line": self.line} | ({"curve": torch.nn.Linear(2, 1)} if self.several else {})
+
+
+def test_weights_of_other_networks_are_no_start(tmp_path):
+    class Trainer(tiny.TinyTrainer):
+        def __init__(self, options, setup):
+            super().__init__()
+            self.model = Growing(True)
+
+    start = tmp_path / "w.safetensors"
+    weights.save(start, Growing(False), "tiny")
+    plan = Plan(steps=2, batch_size=4)
+    with pytest.raises(UsageError, match=r"other network settings than this training's: .*curve"):
+        train("tiny", Trainer, None, plan, tmp_path / "run", device="cpu", start=start)
+
+
+def test_a_data_set_without_numbers_is_one_line(tmp_path):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(torch.rand(100, 1))
+
+    class Trainer(tiny.TinyTrainer):
+        def __init__(self, options, setup):
+            super().__init__()
+            self.datasets = [Stream()]
+
+    plan = Plan(steps=2, batch_size=4)
+    with pytest.raises(TrainingError, match=r"Stream: .* map-style"):
+        train("tiny", Trainer, None, plan, tmp_path / "run", device="cpu")
+    with pytest.raises(TrainingError, match=r"Stream: .* map-style"):
+        tiny.train(tmp_path / "run", Trainer(None, None), steps=2)
+
+
+COMPILING = """
+import sys
+sys.path.insert(0, {tests!r})
+import tiny
+from gentool import TrainingError
+from gentool.training import Plan, train
+class Trainer(tiny.TinyTrainer):
+    def __init__(self, options, setup):
+        super().__init__()
+        self.fit = setup.compile(self.fit)
+    def fit(self, x):
+        return (self.model.line(x).sin() + x.cos()).square().mean()
+    def loss(self, moment, x):
+        return self.fit(x), {{}}
+try:
+    plan = Plan(steps=2, batch_size=4, compile=True)
+    train("tiny", Trainer, None, plan, {run!r}, device="cpu")
+except TrainingError as e:
+    print(e)
+"""
+
+
+def test_without_a_compiler_compile_is_one_line(tmp_path):
+    code = COMPILING.format(tests=str(Path(__file__).parent), run=str(tmp_path / "run"))
+    own = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("--compile: ")
+    assert "C++ compiler" in done.stdout
+    assert done.stdout.endswith("leave it out\n")
+    assert done.stdout.count("\n") == 1
 
 
 def test_tensorboard_files_hold_the_scalars(tmp_path):

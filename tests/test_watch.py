@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -96,6 +97,13 @@ def test_a_report_of_a_training_that_goes_on_ignores_the_line_being_written(fini
     assert "&lt;script&gt;" in page
     assert "&lt;b&gt;" in page
     assert "40 steps, " in page
+
+
+@pytest.mark.parametrize("scores", [[math.nan, 2.0, 3.0], [math.inf] * 3])
+def test_a_report_leaves_out_scores_that_are_no_numbers(tmp_path, scores):
+    tiny.train(tmp_path, tiny.TinyTrainer(scores=[*scores]), steps=15)
+    page = report(tmp_path)
+    assert ("<!-- validation: score -->" in page) is (2.0 in scores)
 
 
 def test_a_folder_without_a_training_is_one_line(tmp_path, capsys):

@@ -7,12 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gentool import animation, encoding, images
 from gentool.errors import OutputError
-from gentool.files import write_file
+from gentool.files import expand, write_file
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -51,8 +50,6 @@ class Artifact(Protocol):
 
 class _Savable:
     suffix = ".png"
-    part = ""
-    made_from: Mapping[str, str] = MappingProxyType({})
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         raise OutputError(f"{type(self).__name__} cannot be written")
@@ -63,7 +60,7 @@ class _Savable:
         Raises:
             OutputError: the suffix is unknown or the file cannot be written.
         """
-        path = Path(path)
+        path = expand(path)
         return write_file(path, self.encode(path.suffix, metadata))
 
 
@@ -75,8 +72,7 @@ class Image(_Savable):
         tensor: (3,H,W) or (1,H,W) float32, 0..1.
         alpha: (1,H,W) float32, 0..1, or None.
         name: proposed file name without suffix.
-        made_from: the items of a batch that it came from, by option.
-        part: see :class:`Artifact`.
+        made_from, part: see :class:`Artifact`.
     """
 
     tensor: Tensor
@@ -103,12 +99,15 @@ class Grid(_Savable):
         columns: pictures a row; None makes the sheet about square.
         gap: pixels between them.
         name: proposed file name without suffix.
+        made_from, part: see :class:`Artifact`.
     """
 
     tensors: Sequence[Tensor]
     columns: int | None = None
     gap: int = 4
     name: str = "grid"
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def tensor(self) -> Tensor:
@@ -150,11 +149,14 @@ class Animation(_Savable):
         frames: each (3,H,W) in 0..1, all of one size.
         fps: frames a second, up to 100.
         name: proposed file name without suffix.
+        made_from, part: see :class:`Artifact`.
     """
 
     frames: Sequence[Tensor]
     fps: float = 12.0
     name: str = "animation"
+    made_from: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
     suffix = ".webp"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -170,13 +172,14 @@ class File(_Savable):
         data: the whole file.
         suffix: its only suffix.
         name: proposed file name without suffix.
-        part: see :class:`Artifact`.
+        part, made_from: see :class:`Artifact`.
     """
 
     data: bytes
     suffix: str = ".bin"
     name: str = "file"
     part: str = ""
+    made_from: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         if suffix.lower() != self.suffix.lower():
@@ -191,12 +194,13 @@ class Figures(_Savable):
     Attributes:
         values: numbers or texts by name; nan and infinities are written as texts.
         name: proposed file name without suffix.
-        part: see :class:`Artifact`.
+        part, made_from: see :class:`Artifact`.
     """
 
     values: Mapping[str, float | int | str] = field(default_factory=dict)
     name: str = "figures"
     part: str = ""
+    made_from: Mapping[str, str] = field(default_factory=dict)
     suffix = ".json"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:

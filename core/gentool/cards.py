@@ -8,10 +8,12 @@ and imported by :func:`resolve` when it is needed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gentool.errors import PluginError, UsageError, did_you_mean
@@ -105,7 +107,7 @@ class Card:
         homepage: where to read more.
 
     Raises:
-        PluginError: a name, reference or hash is malformed.
+        PluginError: a name, reference or hash is malformed, or a text is none.
     """
 
     name: str
@@ -132,6 +134,10 @@ class Card:
             isinstance(self.actions, tuple) and (self.actions or self.training),
             "actions must be a tuple of at least one Action, or empty if there is training",
         )
+        parts = [self, *self.actions, *self.weights, *filter(None, [self.training])]
+        for part in parts:
+            for name in not_texts(part):
+                check(False, f"the {name} of its {type(part).__name__} must be a text")
         names = [a.name for a in self.actions]
         check(len(set(names)) == len(names), "two actions share a name")
         references = [self.model]
@@ -191,6 +197,12 @@ class Record:
     reference: str
 
 
+def not_texts(part: Any) -> list[str]:
+    """Fields of a card's part, or of a record, that should be texts and are not."""
+    named = [f.name for f in fields(part) if f.type == "str"]
+    return [name for name in named if not isinstance(getattr(part, name), str)]
+
+
 def resolve(reference: str) -> Any:
     """Import what a reference names.
 
@@ -199,11 +211,19 @@ def resolve(reference: str) -> Any:
     """
     module, _, name = reference.partition(":")
     try:
-        # its own AttributeErrors are bugs inside it, not a missing name
-        imported = importlib.import_module(module)
+        with to_stderr():
+            # its own AttributeErrors are bugs inside it, not a missing name
+            imported = importlib.import_module(module)
     except ImportError as e:
         raise PluginError(f"cannot import {reference}: {e}") from e
     try:
         return getattr(imported, name)
     except AttributeError as e:
         raise PluginError(f"{module} has no '{name}'") from e
+
+
+@contextlib.contextmanager
+def to_stderr() -> Iterator[None]:
+    """What a plugin prints is not the command's result."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

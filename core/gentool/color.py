@@ -12,17 +12,19 @@ _TO_YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, 
 
 
 def keep_luminance(result: Tensor, content: Tensor) -> Tensor:
-    """Light and dark of ``result``, colors of ``content``; both (3,H,W) in 0..1."""
-    yiq = torch.einsum("ij,jhw->ihw", _TO_YIQ, content)
-    yiq[0] = torch.einsum("j,jhw->hw", _TO_YIQ[0], result)
-    return torch.einsum("ij,jhw->ihw", torch.linalg.inv(_TO_YIQ), yiq).clamp(0, 1)
+    """Light and dark of ``result``, colors of ``content``; both (3,H,W) in 0..1 on one device."""
+    to_yiq, back = (m.to(content.device) for m in (_TO_YIQ, torch.linalg.inv(_TO_YIQ)))
+    yiq = torch.einsum("ij,jhw->ihw", to_yiq, content)
+    yiq[0] = torch.einsum("j,jhw->hw", to_yiq[0], result)
+    return torch.einsum("ij,jhw->ihw", back, yiq).clamp(0, 1)
 
 
 def match_colors(style: Tensor, content: Tensor) -> Tensor:
-    """``style`` with the mean and covariance of the colors of ``content``; both (3,H,W) in 0..1.
+    """``style`` with the mean and covariance of the colors of ``content``.
 
-    The linear map of the paper's section 3, by matrix square roots. The eigenvalues are floored,
-    so that grey and flat pictures give grey and flat ones instead of nan.
+    Both are (3,H,W) in 0..1 on one device, which must know float64. The linear map of the paper's
+    section 3, by matrix square roots. The eigenvalues are floored, so that grey and flat pictures
+    give grey and flat ones instead of nan.
     """
     mean_s, cov_s = _moments(style)
     mean_c, cov_c = _moments(content)
@@ -32,7 +34,7 @@ def match_colors(style: Tensor, content: Tensor) -> Tensor:
 
 
 def _moments(picture: Tensor) -> tuple[Tensor, Tensor]:
-    total, products = torch.zeros(3, dtype=torch.double), torch.zeros(3, 3, dtype=torch.double)
+    total, products = (picture.new_zeros(size, dtype=torch.double) for size in (3, (3, 3)))
     for part in torch.split(picture.flatten(1), 2**20, 1):  # in float64, so not all at once
         flat = part.double()
         total += flat.sum(1)

@@ -54,12 +54,13 @@ class BatchError(GentoolError):
 
     Attributes:
         failures: (name of the item, reason) of each that failed.
-        results: the artifacts of those that went through.
+        results: the artifacts of those that went through, as they were given: those of
+            :meth:`gentool.Method.run` know how they were made.
     """
 
     def __init__(self, failures: Sequence[tuple[str, str]], results: Sequence[object] = ()) -> None:
         self.failures = list(failures)
-        self.results = list(results)
+        self.results = results
         shown = "; ".join(f"{name}: {reason}" for name, reason in self.failures[:3])
         more = f"; and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
         super().__init__(f"{len(self.failures)} failed: {shown}{more}")

@@ -53,7 +53,7 @@ def fetch(url: str, limit: int) -> bytes:
         opener = urllib.request.build_opener(_HttpsOnly)
         request = urllib.request.Request(url, headers={"User-Agent": "gentool"})  # noqa: S310
         with opener.open(request, timeout=TIMEOUT) as answer:
-            while chunk := answer.read(_CHUNK):
+            while chunk := answer.read1(_CHUNK):
                 data += chunk
                 if len(data) > limit:
                     raise RegistryError(f"{url}: larger than the {limit:,} bytes it may have")

@@ -129,16 +129,28 @@ def _annotations(annotation: Any) -> Iterator[Any]:
             yield from _annotations(argument)
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
+def _paths(value: Any) -> Any:
+    items = [value] if isinstance(value, str | Path) else value
+    if not isinstance(items, list | tuple):
+        return value  # pydantic says what it should be
+    found: list[Any] = []
+    for item in items:
+        if isinstance(item, str | Path):
+            with _os_errors(item):
+                path = expand(_not_empty(item))
+                # what matches nothing may be a name that a plugin knows, or ARCHIVE:PREFIX
+                found += _matches(path) or [path]
+        else:
+            found.append(item)
+    return found
 
 
 PathList = Annotated[
-    list[Annotated[Path, pydantic.BeforeValidator(_not_empty)]],
+    list[Path],
     Field(min_length=1),
-    pydantic.BeforeValidator(_listed),
+    pydantic.BeforeValidator(_paths),
 ]
-"""One or several paths."""
+"""One or several paths and glob patterns. Whether there is something, the action has to see."""
 
 
 def _image(value: Any) -> Any:
@@ -189,16 +201,20 @@ def _expand(path: Path) -> list[Any]:
         if not inside:
             raise ValueError(f"no pictures in the folder {path}")
         return inside
-    if not path.exists() and glob.has_magic(str(path)):
-        matches = sorted(
-            p
-            for p in map(Path, glob.glob(str(path), recursive=True))
-            if p.suffix.lower() in SUFFIXES and p.is_file()
-        )
-        if not matches:
-            raise ValueError(f"no picture matches {path}")
-        return matches
-    return [_image(path)]
+    found = _matches(path)
+    if found is None:
+        return [_image(path)]
+    pictures = [p for p in found if p.suffix.lower() in SUFFIXES and p.is_file()]
+    if not pictures:
+        raise ValueError(f"no picture matches {path}")
+    return pictures
+
+
+def _matches(path: Path) -> list[Path] | None:
+    """What a glob pattern matches, sorted; None of a path that is none, or that exists."""
+    if not glob.has_magic(str(path)) or path.exists():
+        return None
+    return sorted(map(Path, glob.glob(str(path), recursive=True)))
 
 
 def _names(value: Any) -> Any:
@@ -240,12 +256,17 @@ def validate(
 
 def _literal(model: type[Options], name: str, value: Any) -> Any:
     """``"8"`` for a ``Literal[8, 16]``, as a command line gives it, becomes 8."""
-    field = model.model_fields.get(name)
+    field = _field(model, name)
     bare = plain(field.annotation) if field else None
     if isinstance(value, list) and bare is not None and takes_several(bare):
         bare = plain((typing.get_args(bare) or (str,))[0])
         return [_word(bare, item) for item in value]
     return _word(bare, value)
+
+
+def _field(model: type[Options], name: str) -> pydantic.fields.FieldInfo | None:
+    """The field that is given under a name, its own or its alias."""
+    return next((f for n, f in model.model_fields.items() if name in (n, f.alias)), None)
 
 
 def _word(literal: Any, value: Any) -> Any:
@@ -273,7 +294,8 @@ def _explain(model: type[Options], error: Any, prefix: str) -> str:
     if kind == "value_error":
         return f"{where}: {context['error']}"
     got = _got(error["input"])
-    field = next(f for n, f in model.model_fields.items() if name in (n, f.alias))
+    field = _field(model, name)
+    assert field is not None
     # of a list's items, the error alone tells the limit that was passed
     within = span(field) or _limits({k: v for k, v in context.items() if k in _LIMITS})
     if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and within:

@@ -7,24 +7,24 @@ a plugin's name, distribution, version and compatibility; those come from packag
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pluggy
 
 from gentool import __version__, distributions, hookspecs
-from gentool.cards import Card, Record, resolve
+from gentool.cards import Card, Record, not_texts, resolve, to_stderr
 from gentool.distributions import CORE, EXTENSIONS, METHODS
 from gentool.environment import EntryPoint
 from gentool.errors import PluginError, did_you_mean
 from gentool.progress import silent
 
+KINDS = ("losses", "metrics", "commands")
 # a plugin is foreign code: its sys.exit() must not end the program either
 FOREIGN = (Exception, SystemExit, GeneratorExit)
 
@@ -40,6 +40,8 @@ class Plugin:
             imports torch or pydantic before it is asked to).
         cause, fix: one line each where the status is not ``ok``.
         card: the method's card, if it could be read.
+        offers: of an extension, ``{"losses": [...], "metrics": [...], "commands": [...]}``; kinds
+            that it has none of are left out.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Plugin:
     fix: str = ""
     card: Card | None = None
     error: BaseException | None = None
+    offers: Mapping[str, list[Record]] = field(default_factory=dict)
 
     @property
     def usable(self) -> bool:
@@ -112,6 +115,12 @@ def _call(module: object, hook: str, **kwargs: Any) -> list[Any]:
             print(f"gentool: {name}.{hook}() took {taken:.2f} ms", file=sys.stderr)  # noqa: T201
 
 
+def _returned(module: object, hook: str) -> list[Any]:
+    """What one hook of one plugin gives, which may come from a generator, in one list."""
+    with to_stderr():
+        return [item for result in _call(module, hook) for item in result]
+
+
 def _load(entry: EntryPoint) -> tuple[Plugin, object | None]:
     """Import one entry point in its own try."""
     distribution, version = distributions.name_version(entry)
@@ -128,10 +137,8 @@ def _load(entry: EntryPoint) -> tuple[Plugin, object | None]:
         with to_stderr():
             module = _register(entry)
     except FOREIGN as e:
-        reason = " ".join(str(e).split())  # pluggy says what is wrong on its third line
-        cause = f"{type(e).__name__}: {reason[:300]}" if reason else type(e).__name__
         fix = f"gentool install a newer {distribution}, or gentool uninstall {distribution}"
-        return replace(plugin, status="broken", cause=cause, fix=fix, error=e), None
+        return replace(plugin, status="broken", cause=_told(e), fix=fix, error=e), None
     if slow := sorted(heavy & set(sys.modules)):
         plugin = replace(
             plugin,
@@ -142,22 +149,30 @@ def _load(entry: EntryPoint) -> tuple[Plugin, object | None]:
     return plugin, module
 
 
+def _told(error: BaseException) -> str:
+    """An error of foreign code in one line."""
+    reason = " ".join(str(error).split())  # pluggy says what is wrong on its third line
+    return f"{type(error).__name__}: {reason[:300]}" if reason else type(error).__name__
+
+
+def _broken(plugin: Plugin, cause: str, error: BaseException | None = None) -> Plugin:
+    fix = f"report it to the authors of {plugin.distribution}"
+    return replace(plugin, status="broken", cause=cause, fix=fix, error=error)
+
+
 def _method(entry: EntryPoint) -> Plugin:
     """Load one entry of the group of methods and find its card."""
     plugin, module = _load(entry)
     if module is None:
         return plugin
-    fix = f"report it to the authors of {plugin.distribution}"
     try:
-        cards = [card for result in _call(module, "gentool_cards") for card in result]
+        cards = _returned(module, "gentool_cards")
     except FOREIGN as e:
-        cause = f"gentool_cards() raised {type(e).__name__}: {e}"
-        return replace(plugin, status="broken", cause=cause, fix=fix, error=e)
+        return _broken(plugin, f"gentool_cards() raised {_told(e)}", e)
     for card in cards:
         if isinstance(card, Card) and card.name == entry.name:
             return replace(plugin, card=card)
-    cause = f"gentool_cards() returns no card named '{entry.name}'"
-    return replace(plugin, status="broken", cause=cause, fix=fix)
+    return _broken(plugin, f"gentool_cards() returns no card named '{entry.name}'")
 
 
 def _duplicates(
@@ -244,7 +259,36 @@ def _modules() -> Iterable[tuple[Plugin, object]]:
 
 def extensions() -> list[Plugin]:
     """Every installed extension, usable or not, sorted by name."""
-    return [plugin for plugin, _ in _extensions()]
+    return [_offering(plugin, module) for plugin, module in _extensions()]
+
+
+def _offering(plugin: Plugin, module: object | None) -> Plugin:
+    """An extension with what it offers; one of whose hooks fails is broken."""
+    if module is None:
+        return plugin
+    try:
+        found = {kind: _records(module, f"gentool_{kind}") for kind in KINDS}
+    except PluginError as e:
+        return _broken(plugin, str(e), e)
+    return replace(plugin, offers={kind: rs for kind, rs in found.items() if rs})
+
+
+def _records(module: object, hook: str) -> list[Record]:
+    """What one extension offers through one hook.
+
+    Raises:
+        PluginError: the hook raised, or returns something else than records.
+    """
+    try:
+        found = _returned(module, hook)
+    except FOREIGN as e:
+        raise PluginError(f"{hook}() raised {_told(e)}") from e
+    for record in found:
+        if not isinstance(record, Record):
+            raise PluginError(f"{hook}() returns a {type(record).__name__} among its records")
+        for name in not_texts(record):
+            raise PluginError(f"{hook}() returns a record whose {name} is no text")
+    return found
 
 
 def records(hook: str, report: Callable[[str], None] = silent) -> dict[str, Record]:
@@ -278,33 +322,21 @@ def _offers(hook: str, report: Callable[[str], None]) -> dict[str, list[tuple[Re
             report(plugin.explain())
     for plugin, module in _modules():
         try:
-            mine = [record for result in _call(module, hook) for record in result]
-            names = [record.name for record in mine]
-        except FOREIGN as e:
-            report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
+            mine = _records(module, hook)
+        except PluginError as e:
+            report(f"plugin '{plugin.name}' ({plugin.distribution}): {e}")
             continue
-        for name, record in zip(names, mine, strict=True):
-            found.setdefault(name, []).append((record, plugin.distribution))
+        for record in mine:
+            found.setdefault(record.name, []).append((record, plugin.distribution))
     return found
-
-
-def offers(plugin: Plugin) -> dict[str, list[Record]]:
-    """What one extension offers: ``{"losses": [...], "metrics": [...], "commands": [...]}``."""
-    mine = (plugin.name, plugin.distribution)
-    module = next((m for p, m in _extensions() if (p.name, p.distribution) == mine), None)
-    found: dict[str, list[Record]] = {}
-    for kind in ("losses", "metrics", "commands"):
-        with contextlib.suppress(*FOREIGN):
-            if module is not None:
-                found[kind] = [r for rs in _call(module, f"gentool_{kind}") for r in rs]
-    return {kind: records_ for kind, records_ in found.items() if records_}
 
 
 def notify(hook: str, report: Callable[[str], None], **kwargs: Any) -> None:
     """Tell every observer; one that raises is reported and the others are still told."""
     for plugin, module in _modules():
         try:
-            _call(module, hook, **kwargs)
+            with to_stderr():
+                _call(module, hook, **kwargs)
         except FOREIGN as e:
             report(f"plugin '{plugin.name}' ({plugin.distribution}): {hook}() raised {e!r}")
 
@@ -317,18 +349,21 @@ def check(plugin: Plugin) -> Plugin:
     if card:
         references = [card.model, *(r for a in card.actions for r in (a.options, a.function))]
     else:
-        references = [record.reference for rs in offers(plugin).values() for record in rs]
+        references = [record.reference for rs in plugin.offers.values() for record in rs]
     for reference in references:
         try:
             resolve(reference)
+        except PluginError as e:
+            return _broken(plugin, str(e), e)
         except FOREIGN as e:
-            fix = f"report it to the authors of {plugin.distribution}"
-            return replace(plugin, status="broken", cause=str(e), fix=fix, error=e)
+            return _broken(plugin, f"importing {reference} raised {_told(e)}", e)
     if card and card.training:
         try:
             trainer(card)
         except PluginError as e:  # what it does without training still works
             return replace(plugin, cause=str(e), error=e)
+        except FOREIGN as e:
+            return _broken(plugin, f"importing its training raised {_told(e)}", e)
     return plugin
 
 
@@ -348,10 +383,3 @@ def trainer(card: Card) -> Any:
 
         fix = f"gentool install '{source(provider(card.name)[0])}[train]'"
         raise PluginError(f"{card.name} cannot be trained here: {e}; {fix}") from e
-
-
-@contextlib.contextmanager
-def to_stderr() -> Iterator[None]:
-    """What a plugin prints is not the command's result."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

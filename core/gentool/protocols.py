@@ -71,7 +71,7 @@ class Trainer(Protocol):
     Attributes:
         model: what is being trained, and saved.
         datasets: what batches come from: :class:`gentool.training.Pictures`, or any
-            ``torch.utils.data.Dataset``. Every loss gets one batch of each.
+            map-style ``torch.utils.data.Dataset``. Every loss gets one batch of each.
         updates: what one step does, in order; most trainers have one, a GAN has two.
     """
 

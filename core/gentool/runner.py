@@ -134,18 +134,26 @@ class Method:
 
     @functools.cached_property
     def model(self) -> Model:
-        """The networks on their device, loaded at the first use."""
+        """The networks on their device, loaded at the first use and ready for inference.
+
+        Those without weights are drawn with seed 0 whatever the run's, as if they had some.
+        """
+        import torch
+
         from gentool import weights
 
         compute = self.compute
         model_class: type[Model] = cards.resolve(self.card.model)
         path = self.weights
         if path is None:
-            model = model_class.from_config({})
+            with cards.to_stderr(), torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)
+                model = model_class.from_config({})
         else:
-            model = weights.load(model_class, path, self.card.name)
+            with cards.to_stderr():
+                model = weights.load(model_class, path, self.card.name)
         for net in model.networks.values():
-            compute.place(net)
+            compute.place(net).eval().requires_grad_(False)
         return model
 
     def options(self, action: str | None = None, /, **values: Any) -> Options:
@@ -205,7 +213,7 @@ class Method:
         torch.manual_seed(context.seed)
         artifacts: Iterator[Artifact] | None = None
         while True:
-            with torch.inference_mode(), plugins.to_stderr(), out_of_memory_explained():
+            with torch.inference_mode(), cards.to_stderr(), out_of_memory_explained():
                 if artifacts is None:
                     artifacts = iter(function(model, options, context))
                 artifact = next(artifacts, None)

@@ -127,10 +127,12 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, on the CPU, after :func:`read_header`'s checks."""
     read_header(path)
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
     try:
-        return load_file(path)
+        if os.fsencode(path).decode(errors="replace") == str(path):
+            return load_file(path)
+        return load(Path(path).read_bytes())  # a name that is no text, which load_file refuses
     except SafetensorError as e:
         raise WeightsError(f"{path}: damaged: {e}") from e
 
@@ -324,7 +326,9 @@ def write_tensors(
     """
     from safetensors.torch import save as to_bytes
 
-    write_file(Path(path), to_bytes(dict(tensors), dict(metadata)))
+    # on Linux a file's name may hold what is no text
+    texts = {n: text.encode(errors="backslashreplace").decode() for n, text in metadata.items()}
+    write_file(Path(path), to_bytes(dict(tensors), texts))
 
 
 def _state(model: Model) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from gentool.cards import to_stderr
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
 from gentool.errors import GentoolError, InstallError, UsageError
@@ -26,15 +27,17 @@ Row = dict[str, Any]
 @click.argument("what", metavar="[NAME|FOLDER|WHEEL]", default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(what: str, as_json: bool) -> int:
-    """Check a plugin: card, weights, options, imports, results, one training step, wheel.
+    """Check a plugin of yours: card, weights, options, imports, results, training, wheel.
 
-    NAME is an installed plugin. Of a FOLDER (this one by default) the wheel is built; a WHEEL is
-    first checked without running it, then unpacked and tried. Each failure says how to mend it;
-    the exit code is then 1.
+    This runs its code; of a stranger's wheel, `gentool install --dry-run` runs nothing. NAME is an
+    installed plugin. Of a FOLDER (this one by default) the wheel is built; a WHEEL is first checked
+    without running it, then unpacked and tried. Each failure says how to mend it; the exit code is
+    then 1.
     """
     from gentool.install.targets import is_path
 
-    rows = _check_path(expand(what)) if is_path(what) else _check_name(what)
+    with to_stderr():
+        rows = _check_path(expand(what)) if is_path(what) else _check_name(what)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:

@@ -49,8 +49,8 @@ def _installed(plugin: plugins.Plugin, kind: str) -> dict[str, Any]:
     if card and not card.actions:
         summary = f"(training only) {summary}"
     if kind == "extension" and plugin.usable:
-        offers = plugins.offers(plugin)
-        summary = "; ".join(f"{k}: {', '.join(r.name for r in rs)}" for k, rs in offers.items())
+        offered = plugin.offers.items()
+        summary = "; ".join(f"{kind}: {', '.join(r.name for r in rs)}" for kind, rs in offered)
     trouble = "; ".join(text for text in (plugin.cause, plugin.fix) if text)
     return {
         "name": plugin.name,

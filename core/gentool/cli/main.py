@@ -30,7 +30,7 @@ COMMANDS = {
     "freeze": ("freeze", "Print the installed plugins, to be restored elsewhere."),
     "restore": ("restore", "Install the plugins that freeze wrote down."),
     "new": ("new", "Start a plugin of your own."),
-    "check": ("check", "Check a plugin, as its author or before you trust it."),
+    "check": ("check", "Check a plugin of yours; this runs its code."),
     "doctor": ("doctor", "Check Python, torch, devices, plugins and weights."),
     "completion": ("completion", "Print the script that completes gentool in your shell."),
 }

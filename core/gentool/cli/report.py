@@ -27,5 +27,5 @@ def command(run: Path, output: Path | None) -> None:
     run = expand(run)
     page = report(run)
     path = expand(output) if output else run / "report.html"
-    write_file(path, page.encode())
+    write_file(path, page.encode(errors="backslashreplace"))  # a name may be no text
     click.echo(path)

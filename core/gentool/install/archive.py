@@ -27,6 +27,7 @@ TIGHT = 20  # beyond that, a wheel that unpacks to more than this many times its
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _METADATA_LIMIT = 4 << 20
+_MODULES = (".py", ".pyc", ".so", ".pyd")
 _DAMAGED = (
     *(OSError, EOFError, RuntimeError, ValueError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, csv.Error),
@@ -75,12 +76,19 @@ class Wheel:
             shutil.copyfileobj(packed, f)
 
     def source(self, module: str) -> tuple[str, str] | None:
-        """File name and text of a module in it; None if it has no such module."""
+        """File name and text of a module in it; None if it has no such module, or compiled only.
+
+        Raises:
+            InstallError: it has the module more than once, and Python would choose.
+        """
         stem = module.replace(".", "/")
-        for name in (f"{stem}.py", f"{stem}/__init__.py"):
-            if name in self.files:
-                return name, self.read(name).decode("utf-8", "replace")
-        return None
+        begins = (f"{stem}.".lower(), f"{stem}/__init__.".lower())  # on some disks, case is nothing
+        files = [n for n in self.files if n.lower().startswith(begins) and n.endswith(_MODULES)]
+        if len(files) > 1:
+            raise InstallError(f"has the module {module} twice: {' and '.join(sorted(files)[:2])}")
+        if not files or files[0] not in (f"{stem}/__init__.py", f"{stem}.py"):
+            return None
+        return files[0], self.read(files[0]).decode("utf-8", "replace")
 
 
 def read_wheel(path: Path) -> Wheel:
@@ -116,7 +124,9 @@ def _names(archive: zipfile.ZipFile, path: Path) -> None:
     for member in members:
         name = member.filename
         parts = name.rstrip("/").split("/")
-        if not name.isprintable() or re.search(r'[\\:*?"<>|]', name) or {"", ".", ".."} & {*parts}:
+        # Windows takes a dot or space at the end away
+        odd = re.search(r'[\\:*?"<>|]|[. ](/|\Z)', name)
+        if not name.isprintable() or odd or "" in parts:
             raise InstallError(f"holds a file named {name[:80]!r}, which could land anywhere")
         kind = stat.S_IFMT(member.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -131,8 +141,10 @@ def _contents(archive: zipfile.ZipFile) -> None:
     for member in archive.infolist():
         name = member.filename
         top, _, rest = name.partition("/")
-        if top.endswith(".data"):
+        if top.lower().endswith(".data"):
             raise InstallError(f"holds {name}, which would land outside its package")
+        if top.lower().endswith((".egg-info", ".egg-link")):
+            raise InstallError(f"holds {name}, which would pass for another distribution")
         if not rest and name.endswith(".pth"):
             raise InstallError(f"holds {name}, which would run at every start of Python")
         if name.lower().endswith(PICKLES):
@@ -152,10 +164,12 @@ def _describe(archive: zipfile.ZipFile, path: Path) -> Wheel:
     except InvalidWheelFilename as e:
         raise InstallError(str(e)) from e
     tops = {n.partition("/")[0] for n in archive.namelist()}
-    infos = [top for top in tops if top.endswith(".dist-info")]
+    infos = [top for top in tops if top.lower().endswith(".dist-info")]
     if len(infos) != 1:
         raise InstallError(f"has {len(infos)} .dist-info folders instead of one")
-    info = infos[0]
+    info, own = infos[0], "-".join(path.name.split("-")[:2])
+    if normal(info) != normal(f"{own}.dist-info"):
+        raise InstallError(f"holds {info}, which is of another distribution")
     _verify(archive, info)
     text = _read(archive, f"{info}/METADATA")
     metadata, _ = parse_email(text)

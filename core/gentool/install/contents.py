@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,10 @@ from gentool.install.archive import Wheel
 from gentool.registry.rows import Row
 from gentool.weights import FORMAT, read_header, sha256
 
-RESERVED = {"__main__", "gentool", "sitecustomize", "usercustomize", *sys.stdlib_module_names}
+# in lower case, as disks of macOS and Windows compare names
+RESERVED = {"__main__", "gentool", "sitecustomize", "usercustomize"} | {
+    name.lower() for name in sys.stdlib_module_names
+}
 
 
 def verify(wheel: Wheel, row: Row | None = None) -> list[Card]:
@@ -108,18 +110,17 @@ def _core(wheel: Wheel) -> None:
 def _modules(wheel: Wheel) -> None:
     """A plugin brings modules of its own and takes no other's name."""
     tops = {name.partition("/")[0] for name in wheel.files}
-    owners = None
+    owners: dict[str, set[str]] = {}
+    for module, names in packages_distributions().items():
+        owners.setdefault(module.lower(), set()).update(map(normal, names))
     for top in sorted(tops):
         module = top.partition(".")[0]
         if top.endswith(".dist-info"):
             continue
-        if module in RESERVED:
+        if module.lower() in RESERVED:
             raise InstallError(f"brings a module named '{module}', which is not its own")
-        if importlib.util.find_spec(module) is not None:
-            owners = packages_distributions() if owners is None else owners
-            others = {normal(name) for name in owners.get(module, ())} - {normal(wheel.name)}
-            if others:
-                raise InstallError(f"brings '{module}', which belongs to {min(others)}")
+        if others := owners.get(module.lower(), set()) - {normal(wheel.name)}:
+            raise InstallError(f"brings '{module}', which belongs to {min(others)}")
 
 
 def _weights(wheel: Wheel, card: Card, entry: WeightsFile) -> str:

@@ -86,7 +86,7 @@ def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
     tried = False
     for action in subject.card.actions:
         fields = cards.resolve(action.options).model_fields
-        batches = (n for n, info in fields.items() if takes_pictures(info) == "batch")
+        batches = (i.alias or n for n, i in fields.items() if takes_pictures(i) == "batch")
         name = next(batches, None)
         if name is None:
             continue

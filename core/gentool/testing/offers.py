@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gentool import cards, plugins
+from gentool import cards
 from gentool.cards import NAME, Record
 from gentool.testing.command import _invoke
 from gentool.testing.subject import Finding, Skip, Subject
@@ -87,7 +87,10 @@ def _none(what: str) -> list[Record]:
 
 
 def _offers(subject: Subject, kind: str) -> list[Record]:
-    return plugins.offers(subject.plugin).get(kind, [])
+    plugin = subject.plugin
+    if not plugin.usable:
+        raise Skip(f"it is {plugin.status}")
+    return plugin.offers.get(kind, [])
 
 
 def _called(subject: Subject, record: Record) -> tuple[Any, Any] | None:

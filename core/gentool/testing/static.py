@@ -11,6 +11,7 @@ from typing import Any
 from gentool import cards, distributions, literal, plugins
 from gentool.errors import GentoolError, PluginError
 from gentool.testing.subject import Finding, Skip, Subject
+from gentool.testing.training import plan_faults
 
 LITERALLY = "write Card(...) and Record(...) with texts, numbers and tuples only"
 
@@ -94,6 +95,8 @@ def _lacks_another(error: BaseException | None, package: str) -> bool:
 
 
 def options_are_documented_and_their_defaults_valid(subject: Subject) -> Iterator[Finding]:
+    if fault := plan_faults(subject.card):
+        yield Finding(f"of the card's training, {fault}", "correct Training(defaults=...)")
     for where, model in _models(subject):
         for name, info in model.model_fields.items():
             if not (info.description or "").strip():

@@ -176,8 +176,8 @@ class Subject:
         """
         values = dict(given)
         sizes = [size]
-        for name, info in model.model_fields.items():
-            pictures = takes_pictures(info)
+        for field_name, info in model.model_fields.items():
+            name, pictures = info.alias or field_name, takes_pictures(info)
             if name in values:
                 continue
             if info.examples:

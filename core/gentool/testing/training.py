@@ -7,14 +7,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gentool import cards, plugins, weights
-from gentool.errors import GentoolError, PluginError
+from gentool.errors import GentoolError, PluginError, UsageError
 from gentool.options import validate
 from gentool.testing.subject import Finding, Skip, Subject
 
 if TYPE_CHECKING:
     from gentool.protocols import Trainer
 
-SMALL = {"steps": 2, "batch_size": 4, "workers": 0, "preview_every": 2, "compile": False}
+SMALL = {
+    "steps": 2,
+    "epochs": None,
+    "minutes": None,
+    "batch_size": 4,
+    "accumulate": 1,
+    "devices": 1,
+    "workers": 0,
+    "preview_every": 2,
+    "compile": False,
+    "tensorboard": False,
+}
 
 
 def two_steps_reach_every_parameter(subject: Subject) -> Iterator[Finding]:
@@ -37,6 +48,17 @@ def two_steps_reach_every_parameter(subject: Subject) -> Iterator[Finding]:
         yield Finding(f"what was trained cannot be loaded: {e}", remedy)
 
 
+def plan_faults(card: cards.Card) -> str:
+    """What is wrong with the recipe that a card gives the engine; empty if nothing."""
+    from gentool.training import Plan
+
+    try:
+        validate(Plan, card.training.defaults if card.training else {})
+    except UsageError as e:
+        return str(e)
+    return ""
+
+
 def _train(subject: Subject) -> tuple[Trainer, dict[str, Any]]:
     """The trainer after two steps, and the parameters that it began to train, by name."""
     from gentool.training import Plan, Setup, train
@@ -57,6 +79,8 @@ def _train(subject: Subject) -> tuple[Trainer, dict[str, Any]]:
         made.append(trainer)
         return trainer
 
+    if plan_faults(subject.card):
+        raise Skip("its defaults are not valid")
     run = subject.folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     try:

@@ -74,7 +74,7 @@ def alone(run: Path) -> Iterator[None]:
 def save(
     run: Path, at: Position, hyper: Mapping[str, Any], state: Mapping[str, Tensor], keep: int
 ) -> None:
-    """Write a checkpoint, then remove those that are no longer kept.
+    """Write a checkpoint, then remove those that are no longer kept, where the system lets it.
 
     Raises:
         OutputError: it cannot be written; those before are intact.
@@ -96,7 +96,8 @@ def save(
     sound = [path for path in _files(run) if int(path.stem) <= at.steps]
     kept = {*sound[:keep], *(path for path in sound if int(path.stem) == at.best_step)}
     for path in {*_files(run)} - kept:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the next save tries again
+            path.unlink()
 
 
 def exists(run: Path) -> bool:

@@ -1,4 +1,7 @@
-"""metrics.jsonl: the scalars of a training, averaged, one JSON object a line."""
+"""metrics.jsonl: the scalars of a training, averaged, one JSON object a line.
+
+What is not finite is null there.
+"""
 
 from __future__ import annotations
 
@@ -151,9 +154,11 @@ class Log:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         path = self.run / runs.METRICS
+        # JSON has neither nan nor infinity, which a score may be
+        plain = json.loads(json.dumps(line), parse_constant=lambda _: None)
         try:
             with path.open("a", encoding="utf-8") as f:
-                f.write(json.dumps(line) + "\n")
+                f.write(json.dumps(plain) + "\n")
         except OSError as e:
             raise OutputError(
                 f"{path}: cannot write: {e.strerror or e}; go on with --resume"

@@ -191,11 +191,11 @@ class _Loop:
                     if stop or share >= 1:
                         break
                     self._step(share, profile)
+                self.log.check(self.at.steps)  # of what is recorded nothing is left to check
                 if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
                     self._record(Moment(self.at.steps, share))
                 if self.saved != self.at.steps:
                     with self.log.pause():
-                        self.log.check(self.at.steps)
                         self._save()
         finally:
             self.log.close()

@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -74,6 +75,8 @@ def _series(
             found.setdefault(name, []).append((record["step"], value))
     for record in validations:
         for name, value in record["validation"].items():
+            if value is None or not math.isfinite(value):
+                continue
             found.setdefault(f"validation: {name}", []).append((record["step"], value))
     for name in ("per_second", "rate"):
         found[{"per_second": "pictures a second", "rate": "learning rate, share"}[name]] = [

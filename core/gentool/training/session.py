@@ -6,7 +6,7 @@ import contextlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from gentool.errors import TrainingError, UsageError
 from gentool.files import expand, write_file
 from gentool.options import Options
 from gentool.training import runs
+from gentool.training.data.feed import count
 from gentool.training.display import Display
-from gentool.training.distributed import Group, all_or_none, join
+from gentool.training.distributed import Group, all_or_none, join, launched
 from gentool.training.loop import fit
 from gentool.training.plan import Plan
 from gentool.training.seeds import derive, seed_everything
@@ -67,6 +68,11 @@ def train(
     """
     if plan.resume and start:
         raise UsageError("--resume goes on from the run's own networks; leave out --weights")
+    if plan.devices > 1 and not launched():
+        raise UsageError(
+            f"{plan.devices} devices take as many processes: start the script with torchrun "
+            f"--nproc-per-node {plan.devices}, or train with gentool train --devices {plan.devices}"
+        )
     display, run = display or Display(), expand(run)
     group = join(device)
     compute = _compute(group, device, precision, threads)
@@ -79,6 +85,7 @@ def train(
         trainer = build(options, setup)
         if start:
             _begin_from(trainer, start, method)
+        sets = [count(samples) for samples in trainer.datasets]
     chosen = options.model_dump(mode="json") if options else {}
     hyper = {f"{method}: {name}": value for name, value in chosen.items()}
     facts: dict[str, Any] = {
@@ -87,25 +94,38 @@ def train(
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "seed": seed,
         "start": start.name if start else None,
-        "sets": [len(samples) for samples in trainer.datasets],
+        "sets": sets,
         "machine": _machine(setup),
     }
     if group.first:
         display.note(_headline(facts))
     names = ", ".join(facts["plan"]["data"]) or "no --data"
     metadata = {
-        "trained_on": f"{' and '.join(map(str, facts['sets']))} samples ({names})",
+        "trained_on": f"{' and '.join(map(str, sets))} samples ({names})",
         "origin": f"trained with gentool {__version__} on {facts['machine']['device']}",
         "licence": "not stated; follows from the terms of the data",
     }
     begun = _remember(run, facts) if group.first else None
-    with _memory_explained():
+    with _compiler_explained(), _memory_explained():
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
 
 
 def _memory_explained() -> contextlib.AbstractContextManager[None]:
     remedy = "take a smaller --batch-size, which --accumulate makes up for, or another --cache"
     return out_of_memory_explained(remedy, TrainingError)
+
+
+@contextlib.contextmanager
+def _compiler_explained() -> Iterator[None]:
+    """Make one line of what PyTorch raises where ``--compile`` finds no compiler or it fails."""
+    try:
+        yield
+    except Exception as e:
+        dynamo: Any = sys.modules.get("torch._dynamo.exc")  # imported by what is compiled alone
+        if dynamo is None or not isinstance(e, dynamo.ShortenTraceback):
+            raise
+        reason = str(e).strip().splitlines()[0]
+        raise TrainingError(f"--compile: {reason}; leave it out") from e
 
 
 def _compute(group: Group, device: str, precision: str, threads: int | None) -> Compute:
@@ -119,10 +139,10 @@ def _begin_from(trainer: Trainer, start: Path, method: str) -> None:
     for name, net in trainer.model.networks.items():
         try:
             net.load_state_dict(given.networks[name].state_dict())
-        except RuntimeError as e:
+        except (RuntimeError, KeyError) as e:
+            why = str(e).splitlines()[-1].strip() if name in given.networks else f"no '{name}'"
             raise UsageError(
-                f"--weights {start}: made with other network settings than this training's: "
-                f"{str(e).splitlines()[-1].strip()}"
+                f"--weights {start}: made with other network settings than this training's: {why}"
             ) from e
 
 

@@ -70,7 +70,7 @@ def _restore_optimizers(updates: Sequence[Update], state: Mapping[str, Tensor]) 
             ):  # lies in memory as it did, or steps become slower
                 slots[int(index)][slot] = torch.empty_like(like, dtype=value.dtype).copy_(value)
             else:
-                slots[int(index)][slot] = value
+                slots[int(index)][slot] = value.clone()  # Windows removes no file that is in use
         groups = update.optimizer.state_dict()["param_groups"]
         update.optimizer.load_state_dict({"state": dict(slots), "param_groups": groups})
 

@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pickle import PicklingError
 from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from gentool.compute import cores
 from gentool.errors import GentoolError, TrainingError
@@ -89,7 +91,8 @@ class Feed:
         """The next batch as it was prepared: bytes, on the CPU unless it is kept elsewhere.
 
         Raises:
-            TrainingError: none of its pictures can be read, or the processes keep dying.
+            TrainingError: none of its pictures can be read, the data set cannot be sent to the
+                processes, or they keep dying.
         """
         found = self._next()
         if isinstance(found, GentoolError):
@@ -140,8 +143,15 @@ class Feed:
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_begin_worker,
         )
-        with _children_may_die():
-            return iter(loader)
+        with _children_may_die(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Got pickle error")  # said below, shorter
+            try:
+                return iter(loader)
+            except (PicklingError, AttributeError, TypeError) as e:
+                raise TrainingError(
+                    f"a data set's transform cannot be sent to other processes ({e}); define it at "
+                    "module level, or --workers 0"
+                ) from e
 
     def close(self) -> None:
         """End the processes."""
@@ -194,18 +204,32 @@ def to_device(batch: Any, device: torch.device, layout: torch.memory_format) -> 
     return batch
 
 
+def count(samples: Pictures | Samples) -> int:
+    """How many samples a data set has.
+
+    Raises:
+        TrainingError: they have no numbers, as those of a stream.
+    """
+    if isinstance(samples, IterableDataset) or not hasattr(samples, "__len__"):
+        raise TrainingError(
+            f"{type(samples).__name__}: a data set must be map-style, with a length and samples "
+            "by number"
+        )
+    return len(samples)
+
+
 def feeds(
     datasets: Sequence[Pictures | Samples], setup: Setup, seed: int, progress: Progress
 ) -> list[Feed]:
     """A feed for each data set of a trainer, decoded pictures kept where they fit.
 
     Raises:
-        TrainingError: a set is too small for one step, or cannot be read.
+        TrainingError: a set is too small for one step, cannot be read, or is not map-style.
     """
     plan, found = setup.plan, []
     for number, samples in enumerate(datasets):
         order = Order(
-            len(samples), plan.batch_size, plan.accumulate, setup.group, derive(seed, number)
+            count(samples), plan.batch_size, plan.accumulate, setup.group, derive(seed, number)
         )
         if isinstance(samples, Pictures):
             keep_decoded(

@@ -99,8 +99,10 @@ class Pictures:
             size; usually random, from ``gentool.vision.transforms()``. It may draw from torch's
             global generator, which is seeded for each picture and pass, so that neither workers
             nor the number of devices change what is drawn. None if all have one size already.
+            Worker processes get it by pickle on macOS, Windows and from Python 3.14 on: define
+            it at module level, no lambda.
         prepare: done to a picture (3,H,W) uint8 when it is decoded, before it is kept: what is
-            the same in every pass, such as :class:`gentool.training.Fit`.
+            the same in every pass, such as :class:`gentool.training.Fit`; defined as transform is.
         flip: mirror every other picture, chosen anew in every pass.
         split: leave out the held-out pictures, give only those, or give all.
 
@@ -264,7 +266,8 @@ class Pictures:
             seed = derive(seed, index)
             torch.default_generator.manual_seed(seed)
             if pixels.is_cuda:  # noise, say, is drawn where the picture lies
-                torch.cuda.manual_seed(seed)
+                with torch.cuda.device(pixels.device):  # not always the current one
+                    torch.cuda.manual_seed(seed)
             random.seed(seed)
             pixels = self.transform(pixels)
         return pixels.permute(1, 2, 0)
