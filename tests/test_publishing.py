@@ -170,7 +170,7 @@ HOSTILE = {
     "nowhere": ({"url": "https://localhost:1/x.whl"}, "cannot get it"),
     "another version": (
         {"version": "0.2.0", "file": "gentool_mist-0.2.0-py3-none-any.whl"},
-        "METADATA is of gentool-mist 0.1.0",
+        "holds gentool_mist-0.1.0.dist-info, which is of another distribution",
     ),
 }
 
