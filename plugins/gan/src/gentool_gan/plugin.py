@@ -36,7 +36,7 @@ CARD = Card(
             name="cifar10",
             file="weights/cifar10.safetensors",
             bytes=2_008_478,
-            sha256="dbf5a1837d9d0d9709c39978e8dee96ee8719022cc93f13071417d5c5ae10d5b",
+            sha256="5ee142a19c4de0b050a4a418046c6574ede4bd92ebdc8cf102e4769fb784f7c8",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
             "collected from the web and published for research, rights of the photographs unknown",
