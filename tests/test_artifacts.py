@@ -10,6 +10,7 @@ import torch
 
 from gentool import encoding, images
 from gentool.artifacts import Animation, Figures, File, Grid, Image
+from gentool.cli.main import invoke
 from gentool.errors import OutputError
 from gentool.output import Output
 
@@ -108,6 +109,18 @@ def test_an_mp4_plays_with_odd_sides_too(tmp_path):
     assert [frame.shape for frame in shown] == [(34, 48, 3)] * 3
     assert [frame.mean() / 255 for frame in shown] == pytest.approx([0, 0.5, 1], abs=0.02)
     assert [frame.std() / 255 for frame in shown] == pytest.approx([0, 0, 0], abs=0.01)
+
+
+def test_info_tells_how_an_mp4_was_made(tmp_path, capsys):
+    pytest.importorskip("av")
+    path = Animation([flat(i / 4, 32, 16) for i in range(3)]).save(tmp_path / "a.mp4", MADE)
+    assert invoke(["info", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["format"], told["width"], told["height"], told["frames"]) == ("MP4", 16, 32, 3)
+    assert told["made_with"] == MADE
+    path.write_bytes(b"no video")
+    assert invoke(["info", str(path)]) == 2
+    assert "a.mp4: not a video that can be read" in capsys.readouterr().err
 
 
 def test_without_its_package_an_mp4_is_refused_before_the_work(tmp_path, monkeypatch):

@@ -7,10 +7,11 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import encoding
-from gentool.errors import OutputError
+from gentool.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -59,6 +60,31 @@ def encode(
     except (OSError, ValueError, RuntimeError) as e:  # encoders raise any of them
         raise OutputError(f"cannot write the animation as {suffix}: {e}") from e
     return buffer.getvalue()
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Format, size and provenance of an MP4 file, for ``gentool info``; nothing is decoded.
+
+    Raises:
+        ImageError: not an MP4 file, or PyAV is not installed.
+    """
+    try:
+        import av
+    except ImportError:
+        raise ImageError(f"{path}: .mp4 needs PyAV: pip install 'gentool-core[video]'") from None
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            return {
+                "file": Path(path).name,
+                "format": "MP4",
+                "width": stream.width,
+                "height": stream.height,
+                "frames": stream.frames,
+                "made_with": encoding.provenance(file.metadata.get("comment", "")),
+            }
+    except (av.FFmpegError, OSError, IndexError) as e:
+        raise ImageError(f"{path}: not a video that can be read") from e
 
 
 def _pillow(

@@ -106,8 +106,16 @@ def _made_with(image: PIL.Image.Image) -> dict[str, Any] | None:
     if image.format == "PNG" and "exif" not in image.info:
         return None
     try:
-        found = json.loads(image.getexif().get(_DESCRIPTION, ""))
+        return provenance(image.getexif().get(_DESCRIPTION, ""))
     except Exception:  # a stranger's picture holds anything
+        return None
+
+
+def provenance(text: str) -> dict[str, Any] | None:
+    """What gentool wrote about how a file was made; None if the text is anything else."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and "gentool" in found else None
 

@@ -56,9 +56,11 @@ def describe(what: str) -> dict[str, Any]:
             "config": config,
         }
     if exists or path.suffix:
-        from gentool.encoding import inspect
+        from gentool import animation, encoding
 
-        return inspect(path)
+        if exists and path.suffix.lower() == ".mp4":
+            return animation.inspect(path)
+        return encoding.inspect(path)
     plugins.card(what)  # raises, with the nearest name
     raise UsageError(f"'{what}' is neither a method nor a file")
 
