@@ -1,10 +1,13 @@
 """Wheels of everything here, and fresh environments to install them into."""
 
 import os
+import ssl
 import subprocess
 import sys
 import sysconfig
+import threading
 import venv
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,36 @@ SITE = "import sysconfig; print(sysconfig.get_path('purelib'))"
 @pytest.fixture
 def environment(tmp_path, wheels):
     return Environment(tmp_path / "environment", wheels["core"])
+
+
+@pytest.fixture
+def https(tmp_path, monkeypatch):
+    """Called with a handler, a server of our own whose certificate this process trusts."""
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    files = ["-keyout", key, "-out", certificate]
+    try:
+        subprocess.run([*line.split(), *names, *files], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs openssl to make a certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    begun = []
+
+    def serve(handler):
+        server = HTTPServer(("localhost", 0), handler)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        begun.append((server, thread))
+        return server
+
+    yield serve
+    for server, thread in begun:
+        server.shutdown()
+        server.server_close()
+        thread.join()

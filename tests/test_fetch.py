@@ -1,11 +1,7 @@
 """Fetching keeps its own time, whatever the server does."""
 
-import os
-import ssl
-import subprocess
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -29,33 +25,8 @@ class Drip(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A dripping server, with a certificate that this process trusts."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", key, "-out", certificate]
-    try:
-        subprocess.run([*line.split(), *names, *files], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs openssl to make a certificate")
-    made = HTTPServer(("localhost", 0), Drip)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    made.socket = context.wrap_socket(made.socket, server_side=True)
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
-
-
-def test_a_server_that_drips_is_given_up_in_time(server, monkeypatch):
+def test_a_server_that_drips_is_given_up_in_time(https, monkeypatch):
+    server = https(Drip)
     monkeypatch.setattr(fetch, "PATIENCE", 0.2)
     with pytest.raises(RegistryError, match="too slow"):
         fetch.fetch(f"https://localhost:{server.server_port}/", 10_000)

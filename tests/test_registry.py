@@ -1,10 +1,6 @@
 """registry.toml: read, refused where unsound or hostile, searched, used to explain."""
 
-import os
-import ssl
-import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -209,34 +205,15 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def https(tmp_path, monkeypatch):
-    """A server of our own with a certificate that this process trusts: (address, pages)."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    line = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", key, "-out", certificate]
-    try:
-        subprocess.run([*line.split(), *names, *files], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs openssl to make a certificate")
-    server = HTTPServer(("localhost", 0), Server)
+def pages(https):
+    """(address, pages) of a server: bytes to answer with, or text to redirect to, by path."""
+    server = https(Server)
     server.pages = {}
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    yield f"https://localhost:{server.server_port}", server.pages
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    return f"https://localhost:{server.server_port}", server.pages
 
 
-def test_a_registry_is_fetched_over_https(https, monkeypatch):
-    address, pages = https
+def test_a_registry_is_fetched_over_https(pages, monkeypatch):
+    address, pages = pages
     pages["/r.toml"] = ROW.replace("https://example.org/wheels/", "wheels/").encode()
     pages["/moved"] = "/r.toml"
     monkeypatch.setenv("GENTOOL_REGISTRY", f"{address}/moved")
@@ -244,8 +221,8 @@ def test_a_registry_is_fetched_over_https(https, monkeypatch):
     assert row.published.url == f"{address}/wheels/gentool_waves-1.2.0-py3-none-any.whl"
 
 
-def test_fetching_refuses_http_redirects_to_http_and_what_is_too_large(https, monkeypatch):
-    address, pages = https
+def test_fetching_refuses_http_redirects_to_http_and_what_is_too_large(pages, monkeypatch):
+    address, pages = pages
     pages["/down"] = "http://localhost/r.toml"
     pages["/file"] = "file:///etc/passwd"
     pages["/large"] = b"#" * 10_001

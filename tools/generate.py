@@ -108,9 +108,7 @@ def catalogue() -> str:
 
 
 def commands() -> str:
-    """``docs/commands.md``: the help of every command, every method's actions, and what plugins
-    of ours add.
-    """
+    """``docs/commands.md``: the help of every command and action, those of our plugins included."""
     parts = ["# Commands", "", "Generated from the code by `make docs`.", ""]
     root = click.Context(gentool, info_name="gentool", terminal_width=WIDTH)
     parts += _section("gentool", gentool, root)

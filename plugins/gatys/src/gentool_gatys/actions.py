@@ -53,12 +53,8 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
             pixels = resize(content.pixels, options.content_size or None)
             painting.check_size(pixels)
             alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
-            pictures = Pictures(
-                pixels,
-                [s.pixels for s in styles],
-                [to_size(m, pixels.shape[1:]) for m in masks],
-                first,
-            )
+            fitted = [to_size(mask, pixels.shape[1:]) for mask in masks]
+            pictures = Pictures(pixels, [style.pixels for style in styles], fitted, first)
             name = "-".join([content.name, *(s.name for s in styles)])
             made_from = {"content": name_of(source)}
             job = Job(pictures, features, options, context)

@@ -73,7 +73,7 @@ class Job:
         if self.resumable:
             kept = read_header(self.kept).metadata
             first, before = int(kept["level"]), self.pictures.content
-            self.curve = json.loads(kept["below"])
+            self.curve = json.loads(kept.get("below", "[]"))
         with interruptible() as asked:
             for level in range(first, len(sizes)):
                 run = outside(

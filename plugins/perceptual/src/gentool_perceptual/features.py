@@ -135,10 +135,8 @@ class Features(nn.Module):
                 self.plan.append((i, mine))
         if left:
             raise WeightsError(f"no feature network given has layer {', '.join(left)}")
-        channels_last: Any = {
-            "memory_format": torch.channels_last
-        }  # the stubs of Module.to lack it
-        self.to(**channels_last)
+        moved: Any = self  # the stubs of Module.to lack memory_format
+        moved.to(memory_format=torch.channels_last)
 
     @classmethod
     def load(
