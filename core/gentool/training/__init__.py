@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _WHERE = {
+    "checkpoint": ("take_network",),
     "data.pictures": ("Batch", "Pictures", "held_out", "sample_held_out"),
     "data.transforms": ("Fit", "ScaleCrop"),
     "display": ("Display", "Record"),
@@ -36,10 +37,12 @@ __all__ = [
     "fit",
     "held_out",
     "sample_held_out",
+    "take_network",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from gentool.training.checkpoint import take_network
     from gentool.training.data.pictures import Batch, Pictures, held_out, sample_held_out
     from gentool.training.data.transforms import Fit, ScaleCrop
     from gentool.training.display import Display, Record

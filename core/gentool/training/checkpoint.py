@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
+from torch import Tensor, nn
 
 from gentool.errors import OutputError, TrainingError, WeightsError
 from gentool.progress import silent
@@ -122,23 +122,55 @@ def load(
     Raises:
         TrainingError: there is no sound checkpoint, or hyper-parameters have changed.
     """
-    files = _files(run)
-    if not files:
+    if not exists(run):
         raise TrainingError(f"{run}: no checkpoint to resume from; leave out --resume")
+    at, before, state = _newest(run, note)
+    _compare(run, before, json.loads(json.dumps(dict(hyper))), allow_changes, note)
+    return at, state
+
+
+def _newest(
+    run: Path, note: Callable[[str], None]
+) -> tuple[Position, dict[str, Any], dict[str, Tensor]]:
+    """Position, hyper-parameters and state of the newest checkpoint that is whole."""
     trouble = ""
-    for path in files:
+    for path in _files(run):
         try:
             metadata = read_header(path).metadata
             at = Position(**json.loads(metadata["position"]))
-            before = json.loads(metadata["hyper"])
-            state = read_tensors(path)
+            return at, json.loads(metadata["hyper"]), read_tensors(path)
         except (WeightsError, KeyError, ValueError, TypeError) as e:
             trouble = f"{path.name} is damaged ({e})"
             note(f"{trouble}; trying the checkpoint before it")
-            continue
-        _compare(run, before, json.loads(json.dumps(dict(hyper))), allow_changes, note)
-        return at, state
     raise TrainingError(f"{run}: no sound checkpoint to resume from: {trouble}")
+
+
+def take_network(name: str, net: nn.Module, source: Path, note: Callable[[str], None]) -> None:
+    """Let a network begin as another training left it, one that only trains: a discriminator, say.
+
+    Args:
+        name: of the network, the same in both trainings.
+        net: filled in place.
+        source: the other training's folder, or a file in it.
+        note: told where it begins anew instead, as there is no such network, or one of another
+            layout.
+    """
+    run = source if source.is_dir() else source.parent
+    start = f"net.{name}."
+    kept: dict[str, Tensor] = {}
+    if exists(run):
+        state = _newest(run, note)[2]
+        kept = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+    if not kept:
+        note(f"the {name} begins anew: none was kept beside {source}")
+    elif _shapes(kept) != _shapes(net.state_dict()):
+        note(f"the {name} begins anew: that of {run} has other settings")
+    else:
+        net.load_state_dict(kept)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _compare(

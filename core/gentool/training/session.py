@@ -19,6 +19,7 @@ from gentool.errors import TrainingError, UsageError
 from gentool.files import expand, write_file
 from gentool.options import Options
 from gentool.training import runs
+from gentool.training.checkpoint import take_network
 from gentool.training.data.feed import count
 from gentool.training.display import Display
 from gentool.training.distributed import Group, all_or_none, join, launched
@@ -26,6 +27,7 @@ from gentool.training.loop import fit
 from gentool.training.plan import Plan
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
+from gentool.training.state import networks
 
 if TYPE_CHECKING:
     from gentool.protocols import Trainer
@@ -84,7 +86,7 @@ def train(
         seed_everything(derive(seed, "networks"))  # the same in every process
         trainer = build(options, setup)
         if start:
-            _begin_from(trainer, start, method)
+            _begin_from(trainer, start, method, display.note)
         sets = [count(samples) for samples in trainer.datasets]
     chosen = options.model_dump(mode="json") if options else {}
     hyper = {f"{method}: {name}": value for name, value in chosen.items()}
@@ -134,7 +136,7 @@ def _compute(group: Group, device: str, precision: str, threads: int | None) -> 
     return choose(device, precision, threads)
 
 
-def _begin_from(trainer: Trainer, start: Path, method: str) -> None:
+def _begin_from(trainer: Trainer, start: Path, method: str, note: Callable[[str], None]) -> None:
     given = weights.load(type(trainer.model), start, method)
     for name, net in trainer.model.networks.items():
         try:
@@ -144,6 +146,9 @@ def _begin_from(trainer: Trainer, start: Path, method: str) -> None:
             raise UsageError(
                 f"--weights {start}: made with other network settings than this training's: {why}"
             ) from e
+    for name, net in networks(trainer).items():
+        if name not in trainer.model.networks:
+            take_network(name, net, start, note)
 
 
 def _machine(setup: Setup) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gan")
     torch.manual_seed(0)
     for name, classes in (("classes", CLASSES), ("plain", ())):
-        model = GAN(Config(width=4, latent=16, classes=classes))
+        model = GAN(Config(widths=(16, 8, 8, 4), latent=16, classes=classes))
         for _ in range(5):
             model(torch.randn(32, 16), torch.randint(3, (32,)))
         weights.save(folder / f"{name}.safetensors", model, "gan")
@@ -126,7 +126,7 @@ def test_project_finds_a_picture_of_its_own(gan):
 
 
 def test_many_classes_are_looked_at_in_parts():
-    model = GAN(Config(width=1, latent=4, classes=tuple(map(str, range(70))))).eval()
+    model = GAN(Config(widths=(8, 4, 2, 1), latent=4, classes=tuple(map(str, range(70))))).eval()
     seen = []
     model.register_forward_hook(lambda _module, given, _made: seen.append(len(given[0])))
     generator = torch.Generator().manual_seed(0)

@@ -5,4 +5,4 @@ from gentool.testing import Conformance
 
 class TestGAN(Conformance):
     plugin = "gan"
-    training = staticmethod(lambda _: {"width": 4, "discriminator_width": 4})
+    training = staticmethod(lambda _: {"widths": [16, 8, 8, 4], "discriminator_width": 4})

@@ -12,10 +12,12 @@ from gentool_gan.discriminators import (
     FeatureDiscriminator,
     ResidualDiscriminator,
 )
+from gentool_gan.narrowing import narrowed
 from gentool_gan.nets import GAN, Config, ModulatedNorm, UpConv, dcgan_config
 from gentool_perceptual.features import Features
 
 CLASSES = ("cat", "dog", "owl")
+NARROW = {32: (16, 8, 8, 4), 64: (16, 16, 8, 8, 4)}
 
 
 def shapes(net, kind):
@@ -42,7 +44,7 @@ def test_dcgan_is_the_classic_layout():
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize("net", ["residual", "dcgan"])
 def test_pictures_and_logits_have_their_shapes(net, size):
-    config = dcgan_config(size) if net == "dcgan" else Config(size=size, width=4, classes=CLASSES)
+    config = dcgan_config(size) if net == "dcgan" else Config(widths=NARROW[size], classes=CLASSES)
     model = GAN(config)
     labels = torch.tensor([0, 2])
     pictures = model(torch.randn(2, config.latent), labels)
@@ -69,7 +71,7 @@ def test_upconv_is_enlarging_and_convolving():
 
 
 def test_a_picture_does_not_depend_on_its_batch():
-    model = GAN(Config(width=4, classes=CLASSES))
+    model = GAN(Config(widths=NARROW[32], classes=CLASSES))
     latents, labels = torch.randn(9, 128), torch.arange(9) % 3
     model(latents, labels)  # gives BatchNorm statistics of its own
     model.eval()
@@ -89,7 +91,7 @@ def test_folded_statistics_equal_batchnorm():
 
 
 def test_classes_change_the_picture_and_mix():
-    model = GAN(Config(width=4, classes=CLASSES)).eval()
+    model = GAN(Config(widths=NARROW[32], classes=CLASSES)).eval()
     latents = torch.randn(1, 128).expand(3, -1)
     cat, dog, mixed = model(latents, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.5, 0.5, 0]]))
     assert torch.allclose(cat, model(latents, torch.tensor([0, 1, 1]))[0], atol=1e-6)
@@ -137,8 +139,11 @@ def test_the_discriminator_judges_the_class_by_projection():
     ("config", "reason"),
     [
         ({"net": "stylegan"}, "net = 'stylegan', must be residual or dcgan"),
-        ({"size": 48}, "size = 48, must be 32 or 64"),
-        ({"width": 0}, "width = 0, must be 1 to 256"),
+        ({"widths": 8}, "widths = 8, must be whole numbers"),
+        ({"widths": [8, 8, 8, 0]}, "width = 0, must be 1 to 4096"),
+        ({"widths": [8, 8, "8", 8]}, "width = '8', must be"),
+        ({"widths": []}, "0 widths"),
+        ({"widths": [8] * 40}, "40 widths, too few or too many"),
         ({"latent": 10**9}, "latent = 1000000000"),
         ({"classes": "dog"}, "classes must be names"),
         ({"classes": [1]}, "classes must be names"),
@@ -152,7 +157,27 @@ def test_a_hostile_config_is_refused(config, reason):
 
 
 def test_a_config_rebuilds_the_networks():
-    model = GAN(Config(size=64, width=4, latent=7, classes=CLASSES))
+    model = GAN(Config(widths=NARROW[64], latent=7, classes=CLASSES))
     again = GAN.from_config(model.get_config())
     assert again.config == model.config
     again.load_state_dict(model.state_dict())
+
+
+def test_a_narrowed_generator_leaves_out_what_is_read_least():
+    torch.manual_seed(0)
+    wide = GAN(Config(widths=(16, 8, 8, 6), latent=8, classes=CLASSES))
+    for _ in range(5):  # statistics that are no longer 0 and 1
+        wide(torch.randn(32, 8), torch.randint(3, (32,)))
+    wide.eval()
+    readers = dict(wide.generator.named_modules())
+    with torch.no_grad():
+        for name in ("blocks.0.conv1", "blocks.0.skip", "blocks.0.conv2", "blocks.1.conv1"):
+            readers[name].weight[:, 1::2] = 0
+        readers["blocks.1.skip"].weight[:, 1::2] = 0
+        for name in ("blocks.2.conv2", "rgb"):
+            readers[name].weight[:, 1:3] = 0
+    config = Config(widths=(8, 4, 8, 4), latent=8, classes=CLASSES)
+    small = GAN(config).eval()
+    small.generator.load_state_dict(narrowed(wide.generator.state_dict(), config.widths))
+    latents, labels = torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    torch.testing.assert_close(small(latents, labels), wide(latents, labels), atol=1e-5, rtol=0)

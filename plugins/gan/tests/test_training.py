@@ -18,7 +18,7 @@ from gentool_gan.nets import GAN
 from gentool_gan.options import TrainOptions
 from gentool_gan.trainer import GANTrainer
 
-TINY = {"width": 4, "discriminator_width": 4, "latent": 8}
+TINY = {"widths": [16, 8, 8, 4], "discriminator_width": 4, "latent": 8}
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def play(trainer, steps):
     [
         {"r1": 1.0, "r1_every": 2, "augment": ["color", "translation", "cutout"]},
         {"loss": "relativistic", "conditional": False, "discriminator": "pixels"},
-        {"size": 64, "loss": "bce", "augment": ["none"]},
+        {"size": 64, "widths": [16, 8, 8, 8, 4], "loss": "bce", "augment": ["none"]},
     ],
 )
 def test_both_networks_learn_with_every_loss(shapes, options):
-    trainer = build(shapes, **TINY, **options)
+    trainer = build(shapes, **TINY | options)
     first = {n: p.clone() for n, p in trainer.discriminator.named_parameters()}
     terms = play(trainer, 3)[-1]
     assert terms["generator gradient"] > 0
@@ -134,7 +134,21 @@ def test_statistics_are_those_of_the_networks_that_are_saved(shapes):
 
 
 def arguments(folder, run, *more):
-    words = ["train", "gan", "--data", folder, "--batch-size", 8, "--width", 4, "--latent", 8]
+    words = [
+        "train",
+        "gan",
+        "--data",
+        folder,
+        "--batch-size",
+        8,
+        "--widths",
+        16,
+        8,
+        8,
+        4,
+        "--latent",
+        8,
+    ]
     words += ["--discriminator-width", 4, "--log-every", 1, "-o", run, "--precision", "fp32"]
     return [str(word) for word in (*words, *more)]
 
@@ -166,6 +180,62 @@ def test_the_command_trains_resumes_previews_and_its_weights_run(shapes, tmp_pat
     assert weights.load(GAN, whole / "weights.safetensors").config.classes == ("discs", "squares")
 
 
+@pytest.fixture
+def elder(shapes, tmp_path):
+    """A finished training's folder."""
+    assert invoke(arguments(shapes, tmp_path / "elder", "--steps", 2)) == 0
+    return tmp_path / "elder"
+
+
+def test_a_narrower_generator_learns_from_a_teacher(shapes, elder):
+    options = TINY | {"widths": [8, 4, 4, 4], "generator_rate": 4e-3}
+    trainer = build(shapes, **options, teacher=elder, teacher_weight=1e4)
+    kept = weights.read_tensors(elder / "checkpoints/0000002.safetensors")
+    for name, tensor in trainer.discriminator.state_dict().items():
+        assert torch.equal(tensor, kept[f"net.discriminator.{name}"]), name
+    assert torch.equal(trainer.generator.embed.weight, trainer.teacher.generator.embed.weight)
+    frozen = {n: p.clone() for n, p in trainer.teacher.generator.named_parameters()}
+    distances = [terms["generator teacher"].item() for terms in play(trainer, 30)]
+    assert sum(distances[-5:]) < 0.8 * sum(distances[:5])
+    for name, parameter in trainer.teacher.generator.named_parameters():
+        assert torch.equal(parameter, frozen[name]), name
+
+
+def test_a_wider_generator_or_another_discriminator_begins_anew(shapes, elder):
+    told = []
+    plan = Plan(data=[str(shapes)], batch_size=8)
+    options = TrainOptions(
+        **TINY | {"widths": [16, 8, 8, 8], "discriminator_width": 8}, teacher=elder
+    )
+    GANTrainer(options, Setup(plan, choose("cpu", "fp32"), note=told.append))
+    assert [line.split(":")[0] for line in told] == [
+        "the generator begins anew",
+        "the discriminator begins anew",
+    ]
+
+
+def test_a_teacher_that_does_not_fit_is_refused(shapes, elder):
+    with pytest.raises(TrainingError, match="it has latent 8, this training 9; they must be"):
+        build(shapes, **TINY | {"latent": 9}, teacher=elder)
+    shutil.rmtree(shapes / "squares")
+    with pytest.raises(TrainingError, match="it has classes"):
+        build(shapes, **TINY, teacher=elder)
+
+
+def test_weights_of_a_training_bring_its_discriminator(shapes, elder, tmp_path, capsys):
+    kept = weights.read_tensors(elder / "checkpoints/0000002.safetensors")
+    more = ("--weights", elder, "--steps", 1, "--generator-rate", 1e-9)
+    line = arguments(shapes, tmp_path / "on", *more, "--discriminator-rate", 1e-9)
+    assert invoke(line) == 0, capsys.readouterr().err
+    assert "begins anew" not in capsys.readouterr().err
+    now = weights.read_tensors(tmp_path / "on/checkpoints/0000001.safetensors")
+    name = "net.discriminator.first.conv1.parametrizations.weight.original"
+    assert torch.allclose(now[name], kept[name], atol=1e-6)
+    line = arguments(shapes, tmp_path / "other", *more, "--discriminator", "pixels")
+    assert invoke(line) == 0
+    assert f"the discriminator begins anew: that of {elder} has other" in capsys.readouterr().err
+
+
 def test_a_folder_without_labels_trains_without_and_refuses_to_condition(shapes):
     flat = build(shapes / "discs", **TINY)
     assert flat.model.config.classes == ()
@@ -184,6 +254,10 @@ def test_a_folder_without_labels_trains_without_and_refuses_to_condition(shapes)
     [
         ("--net dcgan --conditional", "--conditional: the dcgan preset has no classes"),
         ("--net dcgan --latent 8", "--latent: the dcgan preset's is fixed"),
+        ("--net dcgan --teacher cifar10", "--teacher: the dcgan preset learns from pictures"),
+        ("--teacher-weight 3", "--teacher-weight: needs --teacher"),
+        ("--widths 8 8", "--widths: give 4 numbers from 4 to 4096"),
+        ("--size 64 --widths 8 8 8 8", "--widths: give 5 numbers"),
         ("--size 48", "--size: must be 32 or 64"),
         ("--augment colour", "did you mean 'color'"),
     ],

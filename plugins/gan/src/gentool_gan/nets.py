@@ -7,7 +7,6 @@ of :class:`GAN`, -1..1 inside of the networks.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -21,8 +20,11 @@ from gentool.weights import config_values
 
 START = 4  # side of the generator's first features
 EMBEDDING = 32  # numbers that stand for a class in the residual generator
-LIMITS = {"latent": (1, 1024), "width": (1, 256)}  # what a file's config may ask for
+LIMITS = {"latent": (1, 1024), "width": (1, 4096)}  # what a file's config may ask for
 CLASSES = 10_000
+# full size costs most and needs least; multiples of 8, as processors multiply so many at once
+WIDTHS = {32: (192, 64, 32, 8), 64: (192, 192, 96, 48, 16)}
+DCGAN_WIDTHS = {32: (256, 128, 64), 64: (512, 256, 128, 64)}
 
 
 @dataclass(frozen=True)
@@ -31,28 +33,30 @@ class Config:
 
     Attributes:
         net: ``residual`` or ``dcgan``.
-        size: side of the pictures, 32 or 64.
+        widths: channels at 4x4, 8x8 ..., up to full size (residual) or to half of it (dcgan).
         latent: numbers in a latent.
-        width: channels at full size (residual; three times as many at half of it) or at half of it
-            (dcgan); each further halving doubles them.
         classes: names of the classes, in the order of their numbers; empty for none.
     """
 
     net: str = "residual"
-    size: int = 32
+    widths: tuple[int, ...] = WIDTHS[32]
     latent: int = 128
-    width: int = 16
     classes: tuple[str, ...] = field(default_factory=tuple)
 
     @property
     def stages(self) -> int:
         """Doublings from 4x4 to the picture."""
-        return int(math.log2(self.size // START))
+        return len(self.widths) - (self.net == "residual")
+
+    @property
+    def size(self) -> int:
+        """Side of the pictures, pixels."""
+        return START << max(0, self.stages)
 
 
 def dcgan_config(size: int) -> Config:
     """The layout of Radford et al. 2015, section 3; at 32x32 it begins with 256 channels."""
-    return Config("dcgan", size, latent=100, width=64)
+    return Config("dcgan", DCGAN_WIDTHS[size], latent=100)
 
 
 # --- residual ---------------------------------------------------------------------------------
@@ -122,8 +126,7 @@ class ResidualGenerator(nn.Module):
     def __init__(self, c: Config) -> None:
         super().__init__()
         code = c.latent + (EMBEDDING if c.classes else 0)
-        # full size costs most and needs least
-        widths = [c.width * min(12, 3 * 2**s // 2 or 1) for s in range(c.stages, -1, -1)]
+        widths = c.widths
         self.embed = nn.Embedding(len(c.classes), EMBEDDING) if c.classes else None
         self.first = nn.Linear(code, widths[0] * START**2)
         self.blocks = nn.ModuleList(UpBlock(a, b, code) for a, b in itertools.pairwise(widths))
@@ -165,7 +168,7 @@ class DCGANGenerator(nn.Module):
 
     def __init__(self, c: Config) -> None:
         super().__init__()
-        widths = [c.width * 2**stage for stage in range(c.stages - 1, -1, -1)]
+        widths = c.widths
         layers: list[nn.Module] = []
         for number, (a, b) in enumerate(zip([c.latent, *widths], widths, strict=False)):
             stride, padding = (2, 1) if number else (1, 0)
@@ -208,12 +211,16 @@ class GAN(nn.Module):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> GAN:
         rest = dict(config)
-        net, size = rest.pop("net", "residual"), rest.pop("size", 32)
+        net, widths = rest.pop("net", "residual"), rest.pop("widths", WIDTHS[32])
         classes = rest.pop("classes", [])
         if net not in GENERATORS:
             raise WeightsError(f"its config has net = {net!r}, must be {' or '.join(GENERATORS)}")
-        if type(size) is not int or size not in (32, 64):
-            raise WeightsError(f"its config has size = {size!r}, must be 32 or 64")
+        if not isinstance(widths, list | tuple):
+            raise WeightsError(f"its config has widths = {widths!r}, must be whole numbers")
+        for width in widths:
+            config_values({"width": width}, LIMITS)
+        if Config(net, tuple(widths)).size not in WIDTHS:
+            raise WeightsError(f"its config has {len(widths)} widths, too few or too many")
         if (
             not isinstance(classes, list | tuple)
             or len(classes) > CLASSES
@@ -221,10 +228,12 @@ class GAN(nn.Module):
             or (classes and net == "dcgan")
         ):
             raise WeightsError("its config's classes must be names, and dcgan has none")
-        return cls(Config(net, size, **config_values(rest, LIMITS), classes=tuple(classes)))
+        latent = config_values(rest, {"latent": LIMITS["latent"]})
+        return cls(Config(net, tuple(widths), **latent, classes=tuple(classes)))
 
     def get_config(self) -> dict[str, Any]:
-        return asdict(self.config) | {"classes": list(self.config.classes)}
+        c = self.config
+        return asdict(c) | {"widths": list(c.widths), "classes": list(c.classes)}
 
     @property
     def networks(self) -> dict[str, nn.Module]:

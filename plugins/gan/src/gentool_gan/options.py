@@ -1,5 +1,6 @@
 """Options of the GAN's actions and of its training."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -74,8 +75,10 @@ class TrainOptions(Options):
         description="Learn the classes, which are the folders of --data (default: where there are "
         "two or more; dcgan has none)",
     )
-    width: int | None = Field(
-        None, ge=4, le=256, description="Channels of the generator at full size (default: 16)"
+    widths: list[int] | None = Field(
+        None,
+        description="Channels of the generator at 4x4, 8x8 and so on, up to full size; multiples "
+        "of 8 are quickest (default: 192 64 32 8; at 64 pixels 192 192 96 48 16)",
     )
     latent: int | None = Field(
         None, ge=1, le=1024, description="Numbers that a picture is made from (default: 128)"
@@ -104,15 +107,34 @@ class TrainOptions(Options):
         description="Change what the discriminator sees (default: translation cutout; dcgan: "
         "none); color as well helps below about 10,000 pictures",
     )
+    teacher: Path | None = Field(
+        None,
+        description="Learn from another generator as well, a wider one say: a training's folder, "
+        "whose discriminator goes on too, a safetensors file or a packaged set's name",
+    )
+    teacher_weight: float | None = Field(
+        None,
+        gt=0,
+        description="Weight of the distance from the teacher's pictures at the beginning; it falls "
+        "to none (default: 20)",
+    )
     r1: float = Field(0.0, ge=0, description="Weight of the gradient penalty on real pictures")
     r1_every: int = Field(16, ge=1, description="Steps between gradient penalties")
 
     @model_validator(mode="after")
-    def _classic_is_classic(self) -> Self:
+    def _fits(self) -> Self:
+        if self.teacher_weight is not None and self.teacher is None:
+            raise ValueError("--teacher-weight: needs --teacher")
         if self.net == "dcgan":
             if self.conditional:
                 raise ValueError("--conditional: the dcgan preset has no classes")
-            for name in ("width", "latent", "discriminator"):
+            if self.teacher is not None:
+                raise ValueError("--teacher: the dcgan preset learns from pictures alone")
+            for name in ("widths", "latent", "discriminator"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--{name}: the dcgan preset's is fixed; leave it out")
+        if self.widths is not None:
+            needed = 4 if self.size == 32 else 5
+            if len(self.widths) != needed or not all(4 <= w <= 4096 for w in self.widths):
+                raise ValueError(f"--widths: give {needed} numbers from 4 to 4096")
         return self

@@ -22,13 +22,15 @@ from gentool_gan.discriminators import (
 from gentool_gan.health import Health, relative_spread
 from gentool_gan.losses import GAMES, r1
 from gentool_gan.metrics import Judge
-from gentool_gan.nets import GAN, Config, dcgan_config
+from gentool_gan.nets import GAN, WIDTHS, Config, dcgan_config
 from gentool_gan.options import TrainOptions
+from gentool_gan.teacher import Teacher
 from gentool_perceptual.features import Features
 
 PREVIEW = (8, 10)  # rows of latents, columns at most: one for each class
 CALIBRATION = 20  # batches that BatchNorm's statistics are taken from
 SCALED = 64  # pictures that features are scaled by
+TEACHING = 20.0  # weight of a teacher at first: its gradient is then about the game's own
 FIGURED = 2000  # pictures on each side that the figures of a validation are computed from
 
 
@@ -60,9 +62,13 @@ class GANTrainer(Trainer):
         self.recipe = recipe = _recipe(options)
         self.pictures = Pictures(setup.plan.data, prepare=Fit(options.size), split="all")
         self.datasets = (self.pictures,)
+        self.teacher = Teacher(options.teacher, setup) if options.teacher else None
         self.model = GAN(_config(options, self.pictures))
         self.generator = setup.place(self.model.generator)
         self.discriminator = setup.place(self._discriminator())
+        if self.teacher is not None:
+            self.teacher.check(self.model.config)
+            self.teacher.hand_over(self.model, self.discriminator)
         self.game = GAMES[recipe.loss]
         self.judge = Judge(setup.device)
         rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
@@ -103,7 +109,7 @@ class GANTrainer(Trainer):
         lazy = o.r1 > 0 and moment.step % o.r1_every == 0
         real = batch.pictures * 2 - 1
         with torch.no_grad():
-            fake = self.make(batch)
+            fake = self.make(self.latents(batch), batch)
         seen = augment(real, self.recipe.augment).requires_grad_(lazy)
         # compiled, it has no second derivative
         net = self.discriminator if lazy else self._compiled_discriminator
@@ -120,20 +126,34 @@ class GANTrainer(Trainer):
             total = total + o.r1 * o.r1_every * terms["r1"]
         return total, terms
 
-    def generator_loss(self, _: Moment, batch: Batch) -> tuple[Tensor, Any]:
-        """Be taken for real."""
-        fake = augment(self.make(batch), self.recipe.augment)
+    def generator_loss(self, moment: Moment, batch: Batch) -> tuple[Tensor, Any]:
+        """Be taken for real, and make what the teacher makes, if there is one."""
+        latents = self.latents(batch)
+        made = self.make(latents, batch)
+        total = self.deception(batch, augment(made, self.recipe.augment))
+        if self.teacher is None:
+            return total, {}
+        terms = {"teacher": self.teacher.distance(latents, batch.labels, made)}
+        # less and less, so that the end is not bound by what the teacher can do
+        weight = (self.options.teacher_weight or TEACHING) * (1 - moment.share)
+        return total + weight * terms["teacher"], terms
+
+    def deception(self, batch: Batch, fake: Tensor) -> Tensor:
+        """How far the discriminator is from taking generated pictures for real."""
         if self.recipe.loss == "relativistic":
             real = augment(batch.pictures * 2 - 1, self.recipe.augment)
             on_real, on_fake = self.logits(self._compiled_discriminator, real, fake, batch)
-            return self.game.generator(on_real, on_fake), {}
+            return self.game.generator(on_real, on_fake)
         with self.setup.autocast():
             on_fake = self._compiled_discriminator(fake, batch.labels).float()
-        return self.game.generator(on_fake, on_fake), {}
+        return self.game.generator(on_fake, on_fake)
 
-    def make(self, batch: Batch) -> Tensor:
-        """As many generated pictures, of the same classes, (N,3,S,S) in -1..1."""
-        latents = torch.randn(len(batch), self.model.config.latent, device=self.setup.device)
+    def latents(self, batch: Batch) -> Tensor:
+        """As many as there are pictures, (N,latent)."""
+        return torch.randn(len(batch), self.model.config.latent, device=self.setup.device)
+
+    def make(self, latents: Tensor, batch: Batch) -> Tensor:
+        """Generated pictures of the same classes, (N,3,S,S) in -1..1."""
         with self.setup.autocast():
             pictures: Tensor = self._compiled_generator(latents, batch.labels)
         return pictures.float()
@@ -239,8 +259,7 @@ def _config(options: TrainOptions, pictures: Pictures) -> Config:
         return dcgan_config(options.size)
     conditional = len(classes) > 1 if options.conditional is None else options.conditional
     return Config(
-        size=options.size,
+        widths=tuple(options.widths or WIDTHS[options.size]),
         latent=options.latent or Config.latent,
-        width=options.width or Config.width,
         classes=classes if conditional else (),
     )
