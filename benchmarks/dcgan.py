@@ -18,7 +18,7 @@ class Adversaries:
         self.model = GAN(dcgan_config(32))
         config = self.model.config
         self.generator = place(self.model.generator)
-        self.discriminator = place(DCGANDiscriminator(config, config.width))
+        self.discriminator = place(DCGANDiscriminator(config, config.widths[-1]))
         self.autocast = autocast
         self.optimizers = [
             torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999))

@@ -314,6 +314,19 @@ def test_spoilt_losses_metrics_and_commands_are_found(site):
     assert "gentool shout --help exits 2" in found[commands]
 
 
+def test_an_offer_that_is_not_there_is_found_though_another_is(site):
+    code = OFFERS.replace(
+        """offers_code:Hollow")]""",
+        """offers_code:Hollow"),
+        Record("gone", "A metric.", "offers_code:Gone")]""",
+    )
+    sound = OFFERS_CODE.replace('float("nan")', "1.0")
+    entries = {"gentool.extensions": {"offers": "offers_plugin"}}
+    site.add("gentool-offers", entries, {"offers_plugin": code, "offers_code": sound})
+    check = "metrics give named figures"
+    assert "offers_code has no 'Gone'" in failures(site, "offers", check)[check]
+
+
 def test_of_two_extensions_of_one_name_the_one_asked_for_is_checked(site):
     for letter, bad in (("a", "bad-name"), ("b", "Bad Name")):
         module = f"{letter}_plugin"

@@ -82,6 +82,12 @@ def test_labels_are_the_first_folder_after_the_prefix(folder, tmp_path):
         batch, _ = pictures.batch(Draw([0, 1, 20, 21], 0))
         assert batch.labels.tolist() == [0, 0, 1, 1]
     assert Pictures([archive], split="all").classes == ["train"]
+    for name in folder.glob("b/*.png"):  # one class has no picture that is held out
+        if held_out(f"b/{name.name}"):
+            name.unlink()
+    splits = [Pictures([folder], split=split) for split in ("training", "held-out", "all")]
+    assert [s.classes for s in splits] == [["a", "b"]] * 3
+    assert set(splits[1].labels.tolist()) == {0}
     (folder / "loose.png").write_bytes((folder / "a/00.png").read_bytes())
     loose = Pictures([folder], split="all")
     assert loose.classes == []

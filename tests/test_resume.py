@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,12 +116,35 @@ def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_finish_the_step_and_save(tmp_path, number):
-    assert start_and_signal(tmp_path / "run", number, 7) == 0
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_to_stop_finish_the_step_and_save(tmp_path, name):
+    assert start_and_signal(tmp_path / "run", getattr(signal, name), 7) == 0
     done = max(checkpoints(tmp_path / "run"))
     assert 7 <= done < 60
     assert len(curve(tmp_path / "run")) == done
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path):
+    tiny.train(tmp_path, steps=10)
+    newest = tmp_path / "checkpoints/0000010.safetensors"
+    kept = newest.read_bytes()
+    newest.unlink()
+    newest.mkdir()  # the system refuses to read it
+    with pytest.raises(TrainingError, match=r"0000010.*cannot read"):
+        tiny.train(tmp_path, steps=20, resume=True)
+    newest.rmdir()
+    newest.write_bytes(kept)
+    trainer, _ = tiny.train(tmp_path, steps=20, resume=True, allow_changes=True)
+    assert trainer.seen[0] == 10
+
+
+def test_weights_are_not_written_over_though_their_checkpoints_are_gone(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    shutil.rmtree(tmp_path / "checkpoints")
+    kept = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match=r"holds weights\.safetensors; choose another folder"):
+        tiny.train(tmp_path, steps=5)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == kept
 
 
 def test_nan_stops_and_keeps_the_last_checkpoint(tmp_path):

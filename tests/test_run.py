@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from skimage import data
 import gentool
 from gentool import BatchError, OutputError, UsageError, artifacts, cards, encoding
 from gentool.cli.main import invoke
+from gentool.cli.run import _as_json
 from gentool.output import Output, _stem
 from gentool.runner import Method
+from gentool.weights import sha256
 
 
 @pytest.fixture
@@ -360,6 +363,51 @@ def test_an_output_file_is_replaced_with_its_companions(tmp_path):
         output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
         output.save(figures("photo"), None)
     assert files(tmp_path) == ["o-figures.json", "o.png"]
+
+
+def test_an_input_is_no_companion_to_replace(tmp_path):
+    first = tmp_path / "o-figures.json"
+    first.write_text("an input")
+    output = Output(str(tmp_path / "o.png"), [first])
+    for _ in range(2):
+        output.save(figures("photo"), None)
+    assert first.read_text() == "an input"
+    assert files(tmp_path) == ["o-figures-2.json", "o-figures.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
+def test_a_reader_that_has_gone_stops_no_batch(pictures, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "gentool", "run", "adain", "--content", pictures, "--style"]
+    line += [pictures / "style.png", "--output", f"{tmp_path}/out/", "--seed", "0"]
+    done = subprocess.run(line, stdout=writer, stderr=writer, check=False)
+    os.close(writer)
+    assert done.returncode == 0
+    assert len(files(tmp_path / "out")) == len(files(pictures))
+
+
+def test_json_tells_of_what_was_made_before_an_error(capsys):
+    context = gentool.load("adain", seed=3, device="cpu").context()
+    with pytest.raises(KeyboardInterrupt), _as_json([Path("a.png")], context):
+        raise KeyboardInterrupt
+    assert json.loads(capsys.readouterr().out)["outputs"] == ["a.png"]
+    with pytest.raises(UsageError), _as_json([], context):
+        raise UsageError("nothing was made")
+    assert capsys.readouterr().out == ""
+
+
+def test_provenance_names_the_weights_that_were_read(pictures, tmp_path):
+    path = tmp_path / "w.safetensors"
+    shutil.copy(gentool.load("adain").weights, path)
+    method = gentool.load("adain", weights=path, seed=0)
+    used = sha256(path)
+    context, options = method.context(), {"content": pictures / "content.png"}
+    options = method.options(**options, style=pictures / "style.png")
+    for artifact in method.stream(None, options, context):
+        path.write_bytes(b"a training that goes on has replaced it")
+        told = method.provenance(None, options, context, artifact)
+        assert told["weights"] == {"file": "w.safetensors", "sha256": used}
 
 
 LIMITED = """

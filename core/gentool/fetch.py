@@ -59,6 +59,8 @@ def fetch(url: str, limit: int) -> bytes:
                     raise RegistryError(f"{url}: larger than the {limit:,} bytes it may have")
                 if time.monotonic() > end:
                     raise RegistryError(f"{url}: too slow; gave up after {PATIENCE:.0f} seconds")
+            if answer.length:  # bytes that were announced and did not come
+                raise RegistryError(f"{url}: cut short, {answer.length:,} bytes are missing")
     except urllib.error.HTTPError as e:
         raise RegistryError(f"{url}: the server says {e.code} {e.reason}") from e
     except (OSError, HTTPException, ValueError) as e:

@@ -81,6 +81,21 @@ def write_file(path: Path, data: bytes, replace: bool = True) -> Path:
         raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before the work whether a folder, or where it will be made, takes files.
+
+    Raises:
+        OutputError: it does not.
+    """
+    above = (folder, *folder.parents)
+    there = next((p for p in above if p.exists()), folder)  # not even the drive is there
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as e:
+        raise OutputError(f"-o {folder}: cannot write there: {e.strerror or e}") from e
+
+
 def numbered(path: Path) -> Iterator[Path]:
     """``name.png``, ``name-2.png``, ``name-3.png`` ..."""
     yield path

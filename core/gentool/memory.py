@@ -29,7 +29,7 @@ def free(device: torch.device) -> int:
 
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return min(int(psutil.virtual_memory().available), *_left_by_cgroups())
+    return max(0, min([int(psutil.virtual_memory().available), *_left_by_cgroups()]))
 
 
 def _left_by_cgroups(

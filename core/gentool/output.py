@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gentool import animation
 from gentool.cards import PICTURE_SUFFIXES
 from gentool.errors import OutputError, did_you_mean
-from gentool.files import expand, write_atomic
+from gentool.files import check_writable, expand, write_atomic
 
 if TYPE_CHECKING:
     from gentool.artifacts import Artifact
@@ -44,7 +43,7 @@ class Output:
         several: bool = False,
         suffixes: Sequence[str] = PICTURE_SUFFIXES,
     ) -> None:
-        self.label = label
+        self.label, self.inputs = label, [*inputs]
         self._companions: dict[tuple[str, str], Path] = {}
         self._written: set[str] = set()  # parts
         self.file: Path | None = None
@@ -62,24 +61,15 @@ class Output:
                 self.file = path.resolve() if path.is_symlink() else path
                 self.folder = self.file.parent
         if self.file is not None:
-            _check_file(self.file, inputs, several, suffixes, f"-o {target}")
-        self._probe()
-
-    def _probe(self) -> None:
-        """Find out before the work whether the folder, or where it will be made, takes files."""
-        above = (self.folder, *self.folder.parents)
-        there = next((p for p in above if p.exists()), self.folder)  # not even the drive is there
-        try:
-            with tempfile.TemporaryFile(dir=there):
-                pass
-        except OSError as e:
-            raise OutputError(f"-o {self.folder}: cannot write there: {e.strerror or e}") from e
+            _check_file(self.file, self.inputs, several, suffixes, f"-o {target}")
+        check_writable(self.folder)
 
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
         A companion replaces the one that was written before it for the same result; the first
-        beside ``-o FILE`` replaces what a run before left there, as its result does.
+        beside ``-o FILE`` replaces what a run before left there, as its result does, unless that
+        is an input now.
 
         Raises:
             OutputError: it could not be written; nothing half-written is left.
@@ -92,7 +82,11 @@ class Output:
         if artifact.part and kind in self._companions:
             path, replace = self._companions[kind], True
         else:  # what comes second gets a number
-            replace = self.file is not None and artifact.part not in self._written
+            replace = (
+                self.file is not None
+                and artifact.part not in self._written
+                and not _is_one_of(path, self.inputs)
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = write_atomic(path, data, replace)
@@ -117,11 +111,14 @@ def _check_file(
         raise OutputError(f"{said}: must end in {' '.join(suffixes)}{hint}")
     if suffix in animation.SUFFIXES and suffix not in PICTURE_SUFFIXES:
         animation.check_suffix(suffix)
-    for source in inputs:
-        if file.exists() and source.exists() and file.samefile(source):
-            raise OutputError(f"{said}: is an input; results never replace one")
+    if _is_one_of(file, inputs):
+        raise OutputError(f"{said}: is an input; results never replace one")
     if not file.parent.is_dir():
         raise OutputError(f"{said}: there is no folder {file.parent}")
+
+
+def _is_one_of(file: Path, inputs: Iterable[Path]) -> bool:
+    return file.exists() and any(path.exists() and file.samefile(path) for path in inputs)
 
 
 def _stem(name: str) -> str:

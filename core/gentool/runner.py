@@ -75,6 +75,7 @@ class Method:
     def __init__(self, card: Card, settings: Settings | None = None) -> None:
         self.card = card
         self.settings = settings or Settings()
+        self._weights_facts: dict[str, str] | None = None  # of those that were loaded
 
     def __repr__(self) -> str:
         return f"<gentool method {self.card.name}: {', '.join(a.name for a in self.card.actions)}>"
@@ -122,13 +123,6 @@ class Method:
         return weights.find(self.card, self.settings.weights)
 
     @functools.cached_property
-    def _weights_facts(self) -> dict[str, str] | None:
-        from gentool.weights import sha256
-
-        path = self.weights
-        return {"file": path.name, "sha256": sha256(path)} if path else None
-
-    @functools.cached_property
     def _provider(self) -> str:
         return " ".join(plugins.provider(self.card.name))
 
@@ -152,6 +146,8 @@ class Method:
         else:
             with cards.to_stderr():
                 model = weights.load(model_class, path, self.card.name)
+            # now: a training that goes on replaces its file, and results may take their time
+            self._weights_facts = {"file": path.name, "sha256": weights.sha256(path)}
         for net in model.networks.values():
             compute.place(net).eval().requires_grad_(False)
         return model

@@ -25,7 +25,7 @@ from gentool.errors import OutputError, WeightsError, did_you_mean
 from gentool.files import expand, write_file
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from gentool.protocols import Model
 
@@ -329,6 +329,15 @@ def write_tensors(
     # on Linux a file's name may hold what is no text
     texts = {n: text.encode(errors="backslashreplace").decode() for n, text in metadata.items()}
     write_file(Path(path), to_bytes(dict(tensors), texts))
+
+
+def fingerprint(*networks: nn.Module) -> str:
+    """Short hash of networks' tensors: whether what one model made is for this one as well."""
+    found = hashlib.sha256()
+    for network in networks:
+        for tensor in network.state_dict().values():
+            found.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
 
 
 def _state(model: Model) -> dict[str, Tensor]:

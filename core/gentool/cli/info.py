@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gentool import plugins
+from gentool.cli.talk import printable
 from gentool.errors import UsageError, WeightsError
 from gentool.files import expand
 
@@ -72,15 +73,19 @@ def _print(facts: Any, indent: str = "") -> None:
             continue
         label = key.replace("_", " ")
         if isinstance(value, dict):
-            click.echo(f"{indent}{label}:")
+            _line(f"{indent}{label}:")
             _print(value, indent + "  ")
         elif isinstance(value, list | tuple) and all(isinstance(v, dict) and v for v in value):
-            click.echo(f"{indent}{label}:")
+            _line(f"{indent}{label}:")
             for item in value:
                 first, *rest = item.items()
-                click.echo(f"{indent}  {first[1]}")
+                _line(f"{indent}  {first[1]}")
                 _print(dict(rest), indent + "    ")
         elif isinstance(value, list | tuple):
-            click.echo(f"{indent}{label}: {', '.join(map(str, value))}")
+            _line(f"{indent}{label}: {', '.join(map(str, value))}")
         else:
-            click.echo(f"{indent}{label}: {value}")
+            _line(f"{indent}{label}: {value}")
+
+
+def _line(text: str) -> None:
+    click.echo(printable(text))

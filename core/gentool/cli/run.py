@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk
+from gentool.context import Context
 from gentool.errors import OutputError
 from gentool.options import Field, Options
 from gentool.output import Output
@@ -66,7 +69,6 @@ def command() -> None:
 
 
 def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags) -> int:
-    start = time.perf_counter()
     label = f"-{method.card.name}"
     several = options.several_results()
     output = Output(flags.output, _inputs(options), label, several, action.suffixes)
@@ -86,7 +88,8 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
         if not flags.as_json:
             talk.result(str(made[-1]))
 
-    with ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
+    told = _as_json(made, context) if flags.as_json else contextlib.nullcontext()
+    with told, ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
         saving: tuple[Future[Path], str] | None = None
         try:
             for artifact in method.stream(action.name, options, context):
@@ -98,16 +101,6 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
         finally:  # Ctrl-C and errors too: what was made is written and named
             if saving:
                 written(*saving)
-    if flags.as_json:
-        report = {
-            "outputs": [str(path) for path in made],
-            "failures": [{"input": n, "reason": r} for n, r in context.failures],
-            "seed": context.seed,
-            "device": str(context.compute.device),
-            "precision": context.compute.precision,
-            "seconds": round(time.perf_counter() - start, 3),
-        }
-        click.echo(json.dumps(report, indent=2))
     if context.failures:
         failed, results = len(context.failures), len(made)
         click.echo(
@@ -117,6 +110,27 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
         )
         return PART_FAILED
     return OK
+
+
+@contextlib.contextmanager
+def _as_json(made: list[Path], context: Context) -> Iterator[None]:
+    """Print what the body made, also where it was cut short by an error or Ctrl-C."""
+    start = time.perf_counter()
+    ended = False
+    try:
+        yield
+        ended = True
+    finally:
+        if ended or made:
+            report = {
+                "outputs": [str(path) for path in made],
+                "failures": [{"input": n, "reason": r} for n, r in context.failures],
+                "seed": context.seed,
+                "device": str(context.compute.device),
+                "precision": context.compute.precision,
+                "seconds": round(time.perf_counter() - start, 3),
+            }
+            click.echo(json.dumps(report, indent=2))
 
 
 def _inputs(options: Options) -> list[Path]:

@@ -33,21 +33,22 @@ class Talk(Progress):
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif not self.quiet:
-            click.echo(text, err=True)
+            _say(text)
 
     def fail(self, text: str) -> None:
         """An item of a batch that failed: said even when quiet."""
         if self._bar is not None:
             self.note(f"failed: {text}")
         else:
-            click.echo(f"gentool: failed: {text}", err=True)
+            _say(f"gentool: failed: {text}")
 
     def result(self, text: str) -> None:
         """One line for stdout; above the bar where the same terminal shows it."""
         if self._bar is not None and sys.stdout.isatty():
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            click.echo(text)
+            with contextlib.suppress(BrokenPipeError):  # `| head -1`: the work goes on
+                click.echo(text)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through items under a bar with the time left; silently where nobody watches.
@@ -97,7 +98,13 @@ class Talk(Progress):
 
 def note(text: str) -> None:
     """One line beside the results, on stderr."""
-    click.echo(f"gentool: {text}", err=True)
+    _say(f"gentool: {text}")
+
+
+def _say(text: str) -> None:
+    """On stderr, if somebody still listens: a terminal that was closed must not stop the work."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def progress_bar() -> Bar:
@@ -115,11 +122,18 @@ def progress_bar() -> Bar:
     )
 
 
+def printable(text: str) -> str:
+    """A stranger's text without the control characters that a terminal would obey."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on stdout: drawn by rich on a terminal, tab-separated lines when piped."""
     if not sys.stdout.isatty():
         for row in rows:  # each on one line
-            click.echo("\t".join(" ".join(cell.split()) for cell in row))
+            click.echo("\t".join(printable(" ".join(cell.split())) for cell in row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -130,5 +144,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     colours = {"broken": "red", "incompatible": "red", "duplicate": "red", "slow": "yellow"}
     for row in rows:
         # cells hold what others wrote, and [train], which is no markup
-        drawn.add_row(*map(Text, row), style=next((colours[c] for c in row if c in colours), None))
+        cells = [Text(printable(cell)) for cell in row]
+        drawn.add_row(*cells, style=next((colours[c] for c in row if c in colours), None))
     Console().print(drawn)

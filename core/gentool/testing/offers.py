@@ -103,11 +103,11 @@ def _called(subject: Subject, record: Record) -> tuple[Any, Any] | None:
     generator = torch.Generator().manual_seed(0)
     prediction, target = (torch.rand(2, 3, 48, 40, generator=generator) for _ in range(2))
     prediction.requires_grad_()
+    made = cards.resolve(record.reference)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # two pictures may not be what it takes
-            call = cards.resolve(record.reference)()
-            return call(prediction, target), prediction
+            return made()(prediction, target), prediction
     except Exception:  # it takes something else: features, an argument
         return None
 

@@ -140,6 +140,8 @@ def _newest(
             at = Position(**json.loads(metadata["position"]))
             return at, json.loads(metadata["hyper"]), read_tensors(path)
         except (WeightsError, KeyError, ValueError, TypeError) as e:
+            if isinstance(e.__cause__, OSError):  # it may well be sound
+                raise TrainingError(f"{e}; try again") from e
             trouble = f"{path.name} is damaged ({e})"
             note(f"{trouble}; trying the checkpoint before it")
     raise TrainingError(f"{run}: no sound checkpoint to resume from: {trouble}")
@@ -157,16 +159,24 @@ def take_network(name: str, net: nn.Module, source: Path, note: Callable[[str], 
     """
     run = source if source.is_dir() else source.parent
     start = f"net.{name}."
-    kept: dict[str, Tensor] = {}
-    if exists(run):
-        state = _newest(run, note)[2]
-        kept = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+    state = _state_beside(source, run, note) if exists(run) else {}
+    kept = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
     if not kept:
         note(f"the {name} begins anew: none was kept beside {source}")
     elif _shapes(kept) != _shapes(net.state_dict()):
         note(f"the {name} begins anew: that of {run} has other settings")
     else:
         net.load_state_dict(kept)
+
+
+def _state_beside(source: Path, run: Path, note: Callable[[str], None]) -> dict[str, Tensor]:
+    """Of the newest checkpoint; beside the best weights, of the one that they were saved with."""
+    try:
+        at, _, state = _newest(run, note)
+        best = run / FOLDER / f"{at.best_step or 0:07}.safetensors"
+        return read_tensors(best) if source.name == "best.safetensors" else state
+    except (TrainingError, WeightsError):
+        return {}
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

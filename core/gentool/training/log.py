@@ -21,6 +21,7 @@ from gentool.errors import OutputError, PluginError, TrainingError
 from gentool.files import write_file
 from gentool.training import runs
 from gentool.training.display import Display, Record
+from gentool.training.plan import Plan
 from gentool.training.setup import Setup
 
 
@@ -34,9 +35,6 @@ class Log:
         method: told to observers.
         display: shows the records.
         setup: how it computes, and in how many processes.
-
-    Raises:
-        PluginError: TensorBoard is asked for and not installed.
     """
 
     def __init__(self, run: Path, method: str, display: Display, setup: Setup) -> None:
@@ -190,12 +188,23 @@ def _memory(device: torch.device) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def check_tensorboard(plan: Plan) -> None:
+    """Make sure that TensorBoard is there, if it is asked for.
+
+    Raises:
+        PluginError: it is not installed.
+    """
+    if plan.tensorboard:
+        try:
+            import torch.utils.tensorboard  # noqa: F401
+        except ModuleNotFoundError as e:
+            raise PluginError(
+                f"--tensorboard: {e.name} is not installed; pip install 'gentool-core[tensorboard]'"
+            ) from e
+
+
 def _tensorboard(run: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as e:
-        raise PluginError(
-            f"--tensorboard: {e.name} is not installed; pip install 'gentool-core[tensorboard]'"
-        ) from e
+    from torch.utils.tensorboard import SummaryWriter
+
     writer: Any = SummaryWriter
     return writer(str(run / "tensorboard"))

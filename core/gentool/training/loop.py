@@ -17,7 +17,7 @@ from torch import Tensor
 from gentool import weights
 from gentool.compute import is_out_of_memory
 from gentool.errors import OutputError, TrainingError
-from gentool.files import write_file
+from gentool.files import check_writable, write_file
 from gentool.progress import silent
 from gentool.training import checkpoint, log, runs, state
 from gentool.training.average import Average
@@ -98,7 +98,13 @@ class _Loop:
         self.trainer, self.setup, self.plan = trainer, setup, setup.plan
         self.run, self.method, self.seed = run, method, seed
         self.metadata, self.display, self.held = metadata, display, held
-        self._refuse_early()
+        self.locked = False
+        self._refuse()
+        if setup.group.first:
+            log.check_tensorboard(self.plan)
+            check_writable(run)
+            if run.is_dir():
+                self._lock()
         self.feeds = feeds(trainer.datasets, setup, seed, display)
         self.steps = self._steps()
         self.hyper = self.plan.hyper() | {
@@ -122,14 +128,17 @@ class _Loop:
         if self.at.scaler:
             self.stepper.scaler.load_state_dict(self.at.scaler)
 
-    def _refuse_early(self) -> None:
-        """What can be told before anything is decoded."""
+    def _refuse(self) -> None:
+        """Go on from no training that is not there, and write over none that is."""
         if self.plan.resume and not checkpoint.exists(self.run):
             raise TrainingError(f"{self.run}: no checkpoint to resume from; leave out --resume")
         if not self.plan.resume and checkpoint.exists(self.run):
             raise TrainingError(
                 f"-o {self.run}: holds a training already; add --resume, or choose another folder"
             )
+        for name in () if self.plan.resume else ("weights.safetensors", "best.safetensors"):
+            if (self.run / name).exists():  # a training's whose checkpoints were cleared away, say
+                raise TrainingError(f"-o {self.run}: holds {name}; choose another folder")
 
     def _steps(self) -> int | None:
         """Steps in all; None if time alone decides."""
@@ -161,12 +170,17 @@ class _Loop:
         """Make the run's folder, and keep other trainings out of it."""
         try:
             self.run.mkdir(parents=True, exist_ok=True)
-            self.held.enter_context(checkpoint.alone(self.run))
-            self._refuse_early()  # again: one that was waited for may have left a checkpoint
-            if not self.plan.resume:  # it may also have had none yet
+            self._lock()
+            if not self.plan.resume:  # of one that had no checkpoint yet
                 (self.run / runs.METRICS).unlink(missing_ok=True)
         except OSError as e:
             raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
+
+    def _lock(self) -> None:
+        if not self.locked:
+            self.held.enter_context(checkpoint.alone(self.run))
+            self.locked = True
+            self._refuse()  # again: one that was waited for may have left a checkpoint
 
     def _restore(self, kept: Mapping[str, Tensor]) -> None:
         try:
@@ -320,7 +334,7 @@ def _fingerprint(samples: Any) -> str:
 
 @contextlib.contextmanager
 def _interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Ctrl-C, or a scheduler's SIGTERM, sets the event, so that the step is finished.
+    """Ctrl-C, a scheduler's SIGTERM or a closed terminal sets the event: the step is finished.
 
     A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
     processes got from the terminal already.
@@ -330,6 +344,9 @@ def _interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threa
         yield event
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    closed = getattr(signal, "SIGHUP", None)  # the terminal was, or the connection to it broke
+    if closed and signal.getsignal(closed) != signal.SIG_IGN:  # as nohup asks for
+        before[closed] = signal.getsignal(closed)
 
     def restore() -> None:
         for number, handler in before.items():

@@ -81,7 +81,7 @@ def train(
     torch.backends.cudnn.benchmark = (
         True  # batches have one size, so the quickest can be looked for
     )
-    setup = Setup(plan, compute, group, display.note)
+    setup = Setup(plan, compute, group, display.note, continues=plan.resume or start is not None)
     with all_or_none(group), _memory_explained():
         seed_everything(derive(seed, "networks"))  # the same in every process
         trainer = build(options, setup)
@@ -95,7 +95,7 @@ def train(
         "options": chosen,
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "seed": seed,
-        "start": start.name if start else None,
+        "start": _described(start) if start else None,
         "sets": sets,
         "machine": _machine(setup),
     }
@@ -107,6 +107,10 @@ def train(
         "origin": f"trained with gentool {__version__} on {facts['machine']['device']}",
         "licence": "not stated; follows from the terms of the data",
     }
+    began = next((s.get("start") for s in runs.sessions(run)), None) if plan.resume else None
+    if isinstance(before := facts["start"] or began, dict):
+        for name, text in metadata.items():
+            metadata[name] = f"{text}; began from {before['file']}: {before[name]}"
     begun = _remember(run, facts) if group.first else None
     with _compiler_explained(), _memory_explained():
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
@@ -149,6 +153,16 @@ def _begin_from(trainer: Trainer, start: Path, method: str, note: Callable[[str]
     for name, net in networks(trainer).items():
         if name not in trainer.model.networks:
             take_network(name, net, start, note)
+
+
+def _described(start: Path) -> dict[str, str]:
+    """What is to be kept of the weights that a training begins from: where its own come from."""
+    told = weights.read_header(start).metadata
+    where = (
+        f"{start.parent.name}/{start.name}" if start.name == "weights.safetensors" else start.name
+    )
+    facts = {name: told.get(name, "not stated") for name in ("trained_on", "origin", "licence")}
+    return {"file": where, "sha256": weights.sha256(start), **facts}
 
 
 def _machine(setup: Setup) -> dict[str, Any]:

@@ -26,12 +26,15 @@ class Setup:
         compute: device and precision.
         group: the processes that train together.
         note: tells the user something, in one line.
+        continues: whether ``--weights`` or ``--resume`` will fill the networks once the trainer is
+            built.
     """
 
     plan: Plan
     compute: Compute
     group: Group = field(default_factory=Group)
     note: Callable[[str], None] = field(default=silent)
+    continues: bool = False
 
     @property
     def device(self) -> torch.device:

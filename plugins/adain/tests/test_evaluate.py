@@ -91,6 +91,7 @@ def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
             ["adain", "--pairs", "{pairs}", "--keep", "{pairs}/style/0.png"],
             "cannot make the folder",
         ),
+        (["adain", "--pairs", "{pairs}", "--plot", "{pairs}/old.svg"], "old.svg exists; choose"),
         (["adain", "--pairs", "{pairs}/lonely"], "x has only one of content and style"),
     ],
 )
@@ -98,6 +99,7 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(pairs, capsys, line, reaso
     for side in ("content", "style"):
         (pairs / "lonely" / side).mkdir(parents=True)
     shutil.copy(pairs / "content/0.png", pairs / "lonely/content/x.png")
+    (pairs / "old.svg").write_text("precious")
     assert invoke(["evaluate", *(part.format(pairs=pairs) for part in line)]) == 2
     error = capsys.readouterr().err.strip()
     assert reason in error

@@ -34,7 +34,8 @@ def photos(tmp_path):
 
 
 def build(photos, **options):
-    setup = Setup(Plan(data=[str(photos)], batch_size=4), choose("cpu", "fp32"))
+    plan = Plan(data=[str(photos)], batch_size=4)
+    setup = Setup(plan, choose("cpu", "fp32"), continues="only" in options)
     torch.manual_seed(0)
     return CnnAeTrainer(TrainOptions(crop_size=64, **options), setup)
 

@@ -196,9 +196,11 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
     refused({"latents": torch.full((1, 16), float("nan"))}, "not finite")
     refused({"latents": torch.full((1, 16), torch.inf).to(torch.float8_e5m2)}, "not finite")
     good = {"latents": torch.zeros(1, 16)}
-    refused(good, "not a list of names", {"classes": "{"})
-    refused(good, "no class 'fox'", {"classes": json.dumps(["fox"])})
-    refused(good, "1 latents, but 2 classes", {"classes": json.dumps(["cat", "dog"])})
+    refused(good, "not a list of names", {"about": "{"})
+    refused(good, "not a list of names", {"about": json.dumps({"classes": "cat"})})
+    refused(good, "no class 'fox'", {"about": json.dumps({"classes": ["fox"]})})
+    refused(good, "1 latents, but 2 classes", {"about": json.dumps({"classes": ["cat", "dog"]})})
+    refused(good, "made with other weights", {"about": json.dumps({"model": "0123"})})
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(GentoolError, match=r"--latents .*not a safetensors file"):
         gan.sample(latents=[tmp_path / "text.safetensors"])
@@ -210,7 +212,8 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
 def test_each_latent_keeps_its_own_class(gan, tmp_path):
     latents = {"latents": torch.randn(1, 16)}
     for name, classes in (("a", ["cat"]), ("b", []), ("c", ["dog"])):
-        save_file(latents, tmp_path / f"{name}.safetensors", {"classes": json.dumps(classes)})
+        about = {"about": json.dumps({"classes": classes})}
+        save_file(latents, tmp_path / f"{name}.safetensors", about)
     given = [tmp_path / f"{name}.safetensors" for name in "abc"]
     first, second, third = gan.sample(latents=given)
     assert (first.name, third.name) == ("cat-0000", "dog-0002")

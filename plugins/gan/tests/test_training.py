@@ -11,7 +11,7 @@ from gentool import TrainingError, weights
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.progress import Progress
-from gentool.training import Moment, Plan, Setup
+from gentool.training import Moment, Plan, Setup, take_network
 from gentool.training.data.feed import feeds
 from gentool.training.stepper import Stepper
 from gentool_gan.nets import GAN
@@ -231,6 +231,14 @@ def test_weights_of_a_training_bring_its_discriminator(shapes, elder, tmp_path, 
     now = weights.read_tensors(tmp_path / "on/checkpoints/0000001.safetensors")
     name = "net.discriminator.first.conv1.parametrizations.weight.original"
     assert torch.allclose(now[name], kept[name], atol=1e-6)
+    state = weights.read_tensors(elder / "checkpoints/0000002.safetensors")
+    state[name] = state[name] + 1  # trained on for another step
+    metadata = dict(weights.read_header(elder / "checkpoints/0000002.safetensors").metadata)
+    weights.write_tensors(elder / "checkpoints/0000003.safetensors", state, metadata)
+    net = build(shapes, **TINY).discriminator
+    for file, wanted in (("best", kept[name]), ("weights", state[name])):
+        take_network("discriminator", net, elder / f"{file}.safetensors", pytest.fail)
+        assert torch.equal(net.state_dict()[name.removeprefix("net.discriminator.")], wanted)
     line = arguments(shapes, tmp_path / "other", *more, "--discriminator", "pixels")
     assert invoke(line) == 0
     assert f"the discriminator begins anew: that of {elder} has other" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gentool
-from gentool import weights
+from gentool import TrainingError, weights
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.progress import Progress
@@ -22,7 +22,8 @@ SMALL = {"size": 16, "latent": 6, "width": 16}
 
 
 def build(photos, **changed):
-    setup = Setup(Plan(data=[str(photos)], batch_size=8), choose("cpu", "fp32"))
+    plan = Plan(data=[str(photos)], batch_size=8)
+    setup = Setup(plan, choose("cpu", "fp32"), continues="only" in changed)
     torch.manual_seed(0)
     trainer = VAETrainer(TrainOptions(**{**SMALL, **changed}), setup)
     batches = [[next(feed) for feed in feeds(trainer.datasets, setup, 0, Progress())]]
@@ -49,6 +50,21 @@ def test_the_prior_alone_learns_and_nothing_else_moves(photos):
     changed = {n for n, p in trainer.model.named_parameters() if not torch.equal(p, kept[n])}
     assert changed
     assert all(name.startswith("prior.") for name in changed)
+
+
+def test_the_prior_alone_is_scored_by_itself_and_needs_weights(photos):
+    trainer, stepper, batches = build(photos, only="prior", prior_width=32, prior_blocks=1)
+    trainer._held_out = batches[0][0].pictures
+    torch.manual_seed(0)
+    before = trainer.validate()
+    assert list(before) == ["prior"]
+    for step in range(40):
+        stepper(Moment(step, 0.0), batches)
+    torch.manual_seed(0)
+    assert trainer.validate()["prior"] < before["prior"]
+    setup = Setup(Plan(data=[str(photos)]), choose("cpu", "fp32"))
+    with pytest.raises(TrainingError, match="--only: give the networks that it finishes with"):
+        VAETrainer(TrainOptions(**SMALL, only="prior"), setup)
 
 
 def test_details_and_prior_leave_encoder_and_decoder_alone(photos):

@@ -134,7 +134,9 @@ class Pictures:
         if not self._places:
             kind = "held-out pictures" if split == "held-out" else "pictures"
             raise TrainingError(f"--data {self.where}: no {kind} in it")
-        self.classes, self.labels = _labels([self._folder(i) for i in range(len(self))])
+        everything = [_folder(source, name) for source in self._sources for name in source.names]
+        self.classes = _classes(everything)
+        self.labels = self._labels()
         self._kept: Kept | None = None
 
     def __len__(self) -> int:
@@ -145,10 +147,13 @@ class Pictures:
         source, number = self._places[index]
         return self._sources[source].names[number]
 
-    def _folder(self, index: int) -> str | None:
-        found: Source = self._sources[self._places[index][0]]
-        rest = self.name(index).removeprefix(found.prefix).lstrip("/")
-        return rest.partition("/")[0] if "/" in rest else None
+    def _labels(self) -> Tensor:
+        if not self.classes:
+            return torch.full((len(self),), -1)
+        numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
+        sources, names = self._sources, self.name
+        folders = (_folder(sources[s], names(i)) for i, (s, _) in enumerate(self._places))
+        return torch.tensor([numbers[folder] for folder in folders])
 
     def image(self, index: int) -> PIL.Image.Image:
         """One picture, opened but not yet decoded; the file's own format, mode and size.
@@ -330,12 +335,15 @@ def _mirrored(draw: Draw, index: int) -> bool:
     return derive(draw.seed, "flip", index) % 2 == 1
 
 
-def _labels(folders: Sequence[str | None]) -> tuple[list[str], Tensor]:
-    names = sorted({folder for folder in folders if folder is not None})
-    if None in folders:
-        return [], torch.full((len(folders),), -1)
-    numbers: dict[Any, int] = {name: i for i, name in enumerate(names)}
-    return names, torch.tensor([numbers[folder] for folder in folders])
+def _folder(source: Source, name: str) -> str | None:
+    """The first folder of a name behind the prefix; None for a picture outside of folders."""
+    rest = name.removeprefix(source.prefix).lstrip("/")
+    return rest.partition("/")[0] if "/" in rest else None
+
+
+def _classes(folders: Sequence[str | None]) -> list[str]:
+    """Their names, in the order of their numbers; of all splits, so that these agree."""
+    return [] if None in folders else sorted({folder for folder in folders if folder is not None})
 
 
 def _size(rows: Tensor) -> str:

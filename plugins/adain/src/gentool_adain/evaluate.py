@@ -77,6 +77,8 @@ def _check_outputs(stems: list[str], plot: Path | None, keep: Path | None) -> No
         raise UsageError(f"--plot {plot}: must end in .svg")
     if plot and not plot.parent.is_dir():
         raise UsageError(f"--plot: there is no folder {plot.parent}")
+    if plot and plot.exists():
+        raise OutputError(f"--plot: {plot} exists; choose another name")
     if keep:
         for file in (keep / f"{stem}.png" for stem in stems):
             if file.exists():

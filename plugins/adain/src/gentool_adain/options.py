@@ -136,3 +136,12 @@ class TrainOptions(Options):
     largest_side: float = Field(
         742.0, ge=32, description="Greatest long side that pictures are seen at, pixels"
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.smallest_side > self.largest_side:
+            raise ValueError(
+                f"--smallest-side: must be at most --largest-side, {self.largest_side:g}, "
+                f"got {self.smallest_side:g}"
+            )
+        return self

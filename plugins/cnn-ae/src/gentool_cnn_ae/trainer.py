@@ -43,6 +43,8 @@ class CnnAeTrainer(Trainer):
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
         self.options, self.setup = options, setup
+        if options.only != "all" and not setup.continues:
+            raise TrainingError("--only: give the networks that it finishes with --weights")
         if setup.plan.batch_size < 2:
             raise TrainingError("--batch-size: cnn-ae needs at least 2, one picture to denoise")
         crop = ShrinkCrop(options.crop_size, options.smallest_scale)

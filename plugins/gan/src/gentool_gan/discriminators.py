@@ -104,12 +104,14 @@ class FeatureDiscriminator(nn.Module):
         scales: what each layer is multiplied by, so that its deviation is about 1.
     """
 
+    scales: Tensor
+
     def __init__(
         self, c: Config, width: int, features: nn.Module, scales: tuple[float, float]
     ) -> None:
         super().__init__()
         widths = [width * min(4, 2**stage) for stage in range(c.stages)]
-        self.scales = scales
+        self.register_buffer("scales", torch.tensor(scales))  # kept: the weights count on them
         self.at_half = nn.Conv2d(12 + 128, widths[0], 1)
         self.at_quarter = nn.Conv2d(256, widths[1], 1)
         self.first = DownBlock(*widths[:2])
@@ -123,7 +125,7 @@ class FeatureDiscriminator(nn.Module):
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
         seen = self.features((pictures + 1) / 2)
-        half, quarter = (seen[n] * s for n, s in zip(LAYERS, self.scales, strict=True))
+        half, quarter = (seen[n] * s for n, s in zip(LAYERS, self.scales.unbind(), strict=True))
         x = self.first(self.at_half(torch.cat([F.pixel_unshuffle(pictures, 2), half], 1)))
         x = self.blocks(x + self.at_quarter(quarter))
         logits: Tensor = self.verdict(x, labels)

@@ -1,7 +1,8 @@
 """Latents: drawn, walked between, and kept in files.
 
-A latents file is safetensors: ``latents`` (N,L) float32, and ``classes`` in its metadata, a JSON
-list of N names, or empty where there are no classes.
+A latents file is safetensors: ``latents`` (N,L) float32, and in its metadata ``about``, a JSON
+object with ``classes``, a list of N names or empty, and ``model``, the generator's fingerprint.
+Either may be missing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from gentool import Context, GentoolError, UsageError, WeightsError
 from gentool.artifacts import File
 from gentool.errors import did_you_mean
-from gentool.weights import read_header, read_tensors
+from gentool.weights import fingerprint, read_header, read_tensors
 from gentool_gan.nets import GAN
 
 
@@ -87,14 +88,16 @@ def pack(model: GAN, latents: Tensor, labels: Tensor | None, name: str, part: st
 
     names = [] if labels is None else [model.config.classes[int(label)] for label in labels]
     content = {"latents": latents.detach().float().cpu().contiguous()}
-    return File(save(content, {"classes": json.dumps(names)}), ".safetensors", name, part)
+    # all under one key: safetensors writes several in another order each time
+    about = json.dumps({"classes": names, "model": fingerprint(model.generator)})
+    return File(save(content, {"about": about}), ".safetensors", name, part)
 
 
 def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str] | list[None]]:
     """Latents (N,L) of a file and the names of their classes, or None for each.
 
     Raises:
-        GentoolError: it holds no latents, or such of another network's size.
+        GentoolError: it holds no latents, or such of another generator.
     """
     try:
         tensors, metadata = read_tensors(path), read_header(path).metadata
@@ -114,11 +117,17 @@ def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str] | list[None]]:
     if not bool(found.isfinite().all()):
         raise GentoolError(f"--latents {path}: holds numbers that are not finite")
     try:
-        classes = json.loads(metadata.get("classes", "[]"))
+        about = json.loads(metadata.get("about", "{}"))
     except (ValueError, RecursionError):
-        classes = None
+        about = None
+    classes = about.get("classes", []) if isinstance(about, dict) else None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise GentoolError(f"--latents {path}: its classes are not a list of names")
+    if about.get("model", own := fingerprint(model.generator)) != own:
+        raise GentoolError(
+            f"--latents {path}: made with other weights, to which they mean something else; give "
+            "those with --weights"
+        )
     if len(classes) not in (0, len(found)):
         raise GentoolError(f"--latents {path}: {len(found)} latents, but {len(classes)} classes")
     return found, classes or [None] * len(found)

@@ -20,8 +20,7 @@ from gentool.weights import config_values
 
 START = 4  # side of the generator's first features
 EMBEDDING = 32  # numbers that stand for a class in the residual generator
-LIMITS = {"latent": (1, 1024), "width": (1, 4096)}  # what a file's config may ask for
-CLASSES = 10_000
+LATENT, WIDTH, CLASSES = (1, 1024), (1, 4096), 10_000  # what a file's config may ask for
 # full size costs most and needs least; multiples of 8, as processors multiply so many at once
 WIDTHS = {32: (192, 64, 32, 8), 64: (192, 192, 96, 48, 16)}
 DCGAN_WIDTHS = {32: (256, 128, 64), 64: (512, 256, 128, 64)}
@@ -211,14 +210,14 @@ class GAN(nn.Module):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> GAN:
         rest = dict(config)
-        net, widths = rest.pop("net", "residual"), rest.pop("widths", WIDTHS[32])
+        net, widths = rest.pop("net", "residual"), rest.pop("widths", None)
         classes = rest.pop("classes", [])
-        if net not in GENERATORS:
+        if net not in [*GENERATORS]:  # a hostile one cannot be looked up
             raise WeightsError(f"its config has net = {net!r}, must be {' or '.join(GENERATORS)}")
         if not isinstance(widths, list | tuple):
             raise WeightsError(f"its config has widths = {widths!r}, must be whole numbers")
-        for width in widths:
-            config_values({"width": width}, LIMITS)
+        for number, width in enumerate(widths):
+            config_values({f"widths[{number}]": width}, {f"widths[{number}]": WIDTH})
         if Config(net, tuple(widths)).size not in WIDTHS:
             raise WeightsError(f"its config has {len(widths)} widths, too few or too many")
         if (
@@ -228,7 +227,7 @@ class GAN(nn.Module):
             or (classes and net == "dcgan")
         ):
             raise WeightsError("its config's classes must be names, and dcgan has none")
-        latent = config_values(rest, {"latent": LIMITS["latent"]})
+        latent = config_values(rest, {"latent": LATENT})
         return cls(Config(net, tuple(widths), **latent, classes=tuple(classes)))
 
     def get_config(self) -> dict[str, Any]:

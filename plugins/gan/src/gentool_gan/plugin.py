@@ -36,7 +36,7 @@ CARD = Card(
             name="cifar10",
             file="weights/cifar10.safetensors",
             bytes=2_008_478,
-            sha256="5ee142a19c4de0b050a4a418046c6574ede4bd92ebdc8cf102e4769fb784f7c8",
+            sha256="0d4ff7c9feb497282680307b1467bca521845ba9940fe81bee1d4012bcfb8a88",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
             "collected from the web and published for research, rights of the photographs unknown",
@@ -48,8 +48,8 @@ CARD = Card(
         WeightsFile(
             name="clothing96",
             file="weights/clothing96.safetensors",
-            bytes=3_660_998,
-            sha256="f509360ee1bc801413e06bc3b3b0485cf3ec1561bdb3b9e0c884277e8a071f15",
+            bytes=3_661_006,
+            sha256="8c895ac0ead8ee9c8ff3c9426265c221cf141ff2b2c1b0d22f9eb0c573efb8d8",
             licence="MIT; the data is CC0 1.0",
             trained_on="3,068 photographs of clothes, the training part of Grigorev's clothing "
             "dataset (small), CC0 1.0, reduced to 64x64",

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gentool import TrainingError, weights
+from gentool import TrainingError, WeightsError, weights
 from gentool.training import Setup, take_network
 from gentool_gan.discriminators import LAYERS
 from gentool_gan.narrowing import narrowed
@@ -34,8 +34,12 @@ class Teacher:
     """
 
     def __init__(self, source: Path, setup: Setup) -> None:
-        self.setup, self.path = setup, weights.find(CARD, str(source))
-        model = weights.load(GAN, self.path, CARD.name)
+        self.setup = setup
+        try:
+            self.path = weights.find(CARD, str(source))
+            model = weights.load(GAN, self.path, CARD.name)
+        except WeightsError as e:
+            raise WeightsError(f"--teacher: {e}") from e
         self.config = model.config
         self.generator = setup.place(model.generator.eval().requires_grad_(False))
         self.features = setup.place(Features.load(layers=LAYERS))

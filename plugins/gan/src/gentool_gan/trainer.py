@@ -31,6 +31,7 @@ PREVIEW = (8, 10)  # rows of latents, columns at most: one for each class
 CALIBRATION = 20  # batches that BatchNorm's statistics are taken from
 SCALED = 64  # pictures that features are scaled by
 TEACHING = 20.0  # weight of a teacher at first: its gradient is then about the game's own
+DRAWN = 100  # pictures that are generated at once
 FIGURED = 2000  # pictures on each side that the figures of a validation are computed from
 
 
@@ -68,7 +69,8 @@ class GANTrainer(Trainer):
         self.discriminator = setup.place(self._discriminator())
         if self.teacher is not None:
             self.teacher.check(self.model.config)
-            self.teacher.hand_over(self.model, self.discriminator)
+            if not setup.continues:
+                self.teacher.hand_over(self.model, self.discriminator)
         self.game = GAMES[recipe.loss]
         self.judge = Judge(setup.device)
         rates = {"discriminator": recipe.discriminator_rate, "generator": recipe.generator_rate}
@@ -219,7 +221,9 @@ class GANTrainer(Trainer):
     def validate(self) -> Mapping[str, float]:
         """Distance, precision and recall in a random network's features; lower is better."""
         real = self.real_features
-        fake = self.judge.embed(self.samples(len(real), seed=0))
+        parts = range(0, len(real), DRAWN)  # a wide generator's features of all take gigabytes
+        drawn = [self.samples(min(DRAWN, len(real) - i), seed=i) for i in parts]
+        fake = self.judge.embed(torch.cat(drawn))
         figures = self.judge.compare(real, fake)
         self.health.check_recall(figures["recall"])
         return figures

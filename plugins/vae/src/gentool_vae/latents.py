@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from gentool import WeightsError
-from gentool.weights import read_header, read_tensors
+from gentool.weights import fingerprint, read_header, read_tensors
 from gentool_vae.nets import VAE, Posterior
 
 FORMAT = "gentool-vae-latents-1"
@@ -33,19 +32,14 @@ class Latents(NamedTuple):
     names: list[str]
 
 
-def fingerprint(model: VAE) -> str:
-    """Short hash of encoder and decoder: latents mean nothing to any other pair."""
-    found = hashlib.sha256()
-    for network in (model.encoder, model.decoder):
-        for tensor in network.state_dict().values():
-            found.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()[:16]
-
-
 def pack(model: VAE, posterior: Posterior, names: Sequence[str]) -> bytes:
     """A file of latents, as bytes."""
     tensors = {"mean": posterior.mean, "log_variance": posterior.log_variance}
-    about = {"format": FORMAT, "model": fingerprint(model), "names": list(names)}
+    about = {
+        "format": FORMAT,
+        "model": fingerprint(model.encoder, model.decoder),
+        "names": list(names),
+    }
     # all under one key: safetensors writes several in another order each time
     metadata = {KEY: json.dumps(about)}
     return save({name: t.float().cpu().contiguous() for name, t in tensors.items()}, metadata)
@@ -71,7 +65,7 @@ def read(model: VAE, path: Path) -> Latents:
             f"{path}: latents of these weights are (pictures, {model.config.latent}), but the file "
             f"has {', '.join(f'{name} {size}' for name, size in found.items())}"
         )
-    if about.get("model") != fingerprint(model):
+    if about.get("model") != fingerprint(model.encoder, model.decoder):
         raise WeightsError(
             f"{path}: made with other weights, to which these latents mean something else; "
             "give those with --weights"

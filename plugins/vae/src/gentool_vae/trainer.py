@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gentool import Trainer
+from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.similarity import psnr
 from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update, sample_held_out
@@ -41,6 +41,8 @@ class VAETrainer(Trainer):
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
         self.options, self.setup = options, setup
+        if options.only != "all" and not setup.continues:
+            raise TrainingError("--only: give the networks that it finishes with --weights")
         fit = Fit(options.size)
         self.datasets = (Pictures(setup.plan.data, prepare=fit),)
         self.model = setup.place(VAE(_config(options)))
@@ -141,9 +143,13 @@ class VAETrainer(Trainer):
         return [Grid([p.float().clamp(0, 1) for row in rows for p in row], columns=count)]
 
     def validate(self) -> Mapping[str, float]:
-        """Bits a value, and PSNR, of pictures that were kept out of the training."""
+        """Of pictures that were kept out of the training: bits a value, and PSNR; of ``--only
+        prior``, which changes neither, the prior's loss.
+        """
         if self._held_out is None:
             return {}
+        if self.options.only == "prior":  # the rest does not change
+            return {"prior": self._prior_held_out(self._held_out)}
         bits, decibels = [], []
         for part in torch.split(self._held_out, self.setup.plan.batch_size):
             with self.setup.autocast():
@@ -157,6 +163,14 @@ class VAETrainer(Trainer):
             "bits/dim": torch.cat(bits).mean().item(),
             "psnr": torch.cat(decibels).mean().item(),
         }
+
+    def _prior_held_out(self, pictures: Tensor) -> float:
+        """The prior's loss on pictures that were kept out; many draws, for a steady figure."""
+        with self.setup.autocast():
+            parts = torch.split(pictures, self.setup.plan.batch_size)
+            latents = torch.cat([self.model.encode(part).sample() for part in parts])
+            loss: float = self.model.prior.loss(latents.repeat(FINISHING_DRAWS, 1)).item()
+        return loss
 
 
 def _config(options: TrainOptions) -> Config:
