@@ -15,7 +15,7 @@ from PIL import Image
 from gentool import __version__
 from gentool.cli import doctor
 from gentool.cli.main import invoke
-from gentool.cli.talk import table
+from gentool.cli.talk import printable, table
 
 
 @pytest.fixture
@@ -342,6 +342,13 @@ def test_a_table_shows_what_looks_like_markup(tmp_path):
     os.close(terminal)
     assert "gentool-x[train]" in seen
     assert "a [/x] b" in seen
+
+
+def test_strangers_text_cannot_control_the_terminal():
+    hostile = "\x1b]0;owned\x07 \u202etxt.exe\nlicence: MIT"
+    assert printable(hostile) == r"\x1b]0;owned\x07 \u202etxt.exe\nlicence: MIT"
+    for text in ("Screenshot 3.14\u202fPM", "写真\u3000集", "10\xa0€", "👩\u200d🎨"):
+        assert printable(text) == text
 
 
 def test_a_piped_table_has_a_row_a_line(capsys):

@@ -47,7 +47,9 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-import tiny
+import signal, tiny
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60)
 """
 
@@ -122,6 +124,41 @@ def test_signals_to_stop_finish_the_step_and_save(tmp_path, name):
     done = max(checkpoints(tmp_path / "run"))
     assert 7 <= done < 60
     assert len(curve(tmp_path / "run")) == done
+
+
+WATCHED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import signal, tiny
+from gentool.cli import watch
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.setsid()
+sys.stderr = os.fdopen(os.open({terminal!r}, os.O_RDWR), "w")  # it controls this process now
+display = watch.display(False)
+assert isinstance(display, watch.Live)
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), display, steps=600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals are Linux' here")
+def test_a_training_is_saved_when_its_terminal_is_closed(tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    run, log = tmp_path / "run", tmp_path / "run/metrics.jsonl"
+    code = WATCHED.format(tests=HERE, run=str(run), terminal=os.ttyname(theirs))
+    with subprocess.Popen([sys.executable, "-c", code]) as training:
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        while not log.exists() or len(log.read_text().splitlines()) < 7:
+            assert training.poll() is None
+            with contextlib.suppress(OSError):  # nothing was shown yet
+                os.read(ours, 65536)
+            time.sleep(0.01)
+        os.close(ours)
+        training.wait(timeout=60)  # 120: Python itself could not flush stderr
+    assert 7 <= max(checkpoints(run)) < 600
 
 
 def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path):

@@ -387,6 +387,19 @@ def test_a_reader_that_has_gone_stops_no_batch(pictures, tmp_path):
     assert len(files(tmp_path / "out")) == len(files(pictures))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
+def test_a_batch_that_failed_in_part_says_so_though_nobody_reads_it(pictures, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "gentool", "run", "adain", "--style", pictures / "style.png"]
+    line += ["--content", tmp_path / "bad.png", pictures / "content.png", "-o", f"{tmp_path}/out/"]
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=writer, check=False)
+    os.close(writer)
+    assert done.returncode == 1
+    assert len(files(tmp_path / "out")) == 1
+
+
 def test_json_tells_of_what_was_made_before_an_error(capsys):
     context = gentool.load("adain", seed=3, device="cpu").context()
     with pytest.raises(KeyboardInterrupt), _as_json([Path("a.png")], context):

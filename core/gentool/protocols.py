@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from gentool.artifacts import Artifact
@@ -73,11 +75,14 @@ class Trainer(Protocol):
         datasets: what batches come from: :class:`gentool.training.Pictures`, or any
             map-style ``torch.utils.data.Dataset``. Every loss gets one batch of each.
         updates: what one step does, in order; most trainers have one, a GAN has two.
+        learns_from: weights files of the same method whose networks these are made from, beside
+            ``--weights``: a teacher's. What they say of their origin is kept with the result.
     """
 
     model: Model
     datasets: Sequence[Any]
     updates: Sequence[Update]
+    learns_from: Sequence[Path] = ()
 
     def preview(self) -> Sequence[Artifact]:
         """A look at the current state; the networks hold the averaged weights, in eval mode."""

@@ -15,7 +15,7 @@ import click
 from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
 from gentool.cli.main import OK, PART_FAILED
-from gentool.cli.talk import Talk
+from gentool.cli.talk import Talk, note
 from gentool.context import Context
 from gentool.errors import OutputError
 from gentool.options import Field, Options
@@ -103,10 +103,9 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
                 written(*saving)
     if context.failures:
         failed, results = len(context.failures), len(made)
-        click.echo(
-            f"gentool: {failed} input{'s' * (failed > 1)} failed, "
-            f"{results} result{'s' * (results != 1)} written",
-            err=True,
+        note(
+            f"{failed} input{'s' * (failed > 1)} failed, "
+            f"{results} result{'s' * (results != 1)} written"
         )
         return PART_FAILED
     return OK

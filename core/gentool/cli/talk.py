@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,7 +49,7 @@ class Talk(Progress):
         if self._bar is not None and sys.stdout.isatty():
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            with contextlib.suppress(BrokenPipeError):  # `| head -1`: the work goes on
+            with unheard():
                 click.echo(text)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
@@ -101,9 +103,19 @@ def note(text: str) -> None:
     _say(f"gentool: {text}")
 
 
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Go on though nobody listens any more: `| head -1`, or a terminal that was closed."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in (errno.EPIPE, errno.EIO, errno.EINVAL):  # the last one is Windows'
+            raise
+
+
 def _say(text: str) -> None:
-    """On stderr, if somebody still listens: a terminal that was closed must not stop the work."""
-    with contextlib.suppress(OSError):
+    """On stderr, if somebody still listens."""
+    with contextlib.suppress(OSError):  # a log on a full disk must not stop it either
         click.echo(text, err=True)
 
 
@@ -123,9 +135,16 @@ def progress_bar() -> Bar:
 
 
 def printable(text: str) -> str:
-    """A stranger's text without the control characters that a terminal would obey."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    """A stranger's text, in one line, without the characters that a terminal would obey."""
+    return "".join(c.encode("unicode_escape").decode() if _obeyed(c) else c for c in text)
+
+
+def _obeyed(c: str) -> bool:
+    # controls, halves of characters, ends of lines, and what turns the direction of writing
+    kind = unicodedata.category(c)
+    return (
+        kind in ("Cc", "Cs", "Zl", "Zp")
+        or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     )
 
 

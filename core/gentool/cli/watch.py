@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gentool.cli.talk import Talk
+from gentool.cli.talk import Talk, unheard
 from gentool.training.display import Display, Record
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ class Live(Lines):
 
     def begin(self, done: int, steps: int | None) -> None:
         super().begin(done, steps)
-        self.live.start()
+        with unheard():
+            self.live.start()
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with unheard():
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def step(self, done: int, share: float, left: float) -> None:
         of = f"/{self.steps}" if self.steps else ""
@@ -80,7 +82,8 @@ class Live(Lines):
         self.last = record
 
     def end(self) -> None:
-        self.live.stop()
+        with unheard():
+            self.live.stop()
 
     def _drawn(self) -> RenderableType:
         from rich.console import Group

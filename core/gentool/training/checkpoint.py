@@ -48,6 +48,10 @@ class Position:
     log: dict[str, Any] = field(default_factory=dict)
 
 
+class _NoneSoundError(TrainingError):
+    """Every checkpoint of a training is damaged."""
+
+
 @contextlib.contextmanager
 def alone(run: Path) -> Iterator[None]:
     """Keep other trainings from writing into a folder, until the body or this process ends.
@@ -144,7 +148,7 @@ def _newest(
                 raise TrainingError(f"{e}; try again") from e
             trouble = f"{path.name} is damaged ({e})"
             note(f"{trouble}; trying the checkpoint before it")
-    raise TrainingError(f"{run}: no sound checkpoint to resume from: {trouble}")
+    raise _NoneSoundError(f"{run}: no sound checkpoint: {trouble}")
 
 
 def take_network(name: str, net: nn.Module, source: Path, note: Callable[[str], None]) -> None:
@@ -158,8 +162,12 @@ def take_network(name: str, net: nn.Module, source: Path, note: Callable[[str], 
             layout.
     """
     run = source if source.is_dir() else source.parent
+    try:
+        state = _state_beside(source, run, note)
+    except _NoneSoundError as e:
+        note(f"the {name} begins anew: {e}")
+        return
     start = f"net.{name}."
-    state = _state_beside(source, run, note) if exists(run) else {}
     kept = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
     if not kept:
         note(f"the {name} begins anew: none was kept beside {source}")
@@ -171,12 +179,11 @@ def take_network(name: str, net: nn.Module, source: Path, note: Callable[[str], 
 
 def _state_beside(source: Path, run: Path, note: Callable[[str], None]) -> dict[str, Tensor]:
     """Of the newest checkpoint; beside the best weights, of the one that they were saved with."""
-    try:
-        at, _, state = _newest(run, note)
-        best = run / FOLDER / f"{at.best_step or 0:07}.safetensors"
-        return read_tensors(best) if source.name == "best.safetensors" else state
-    except (TrainingError, WeightsError):
+    if not exists(run):
         return {}
+    at, _, state = _newest(run, note)
+    best = run / FOLDER / f"{at.best_step or 0:07}.safetensors"
+    return read_tensors(best) if source.name == "best.safetensors" and best.exists() else state
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

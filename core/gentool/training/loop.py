@@ -131,14 +131,21 @@ class _Loop:
     def _refuse(self) -> None:
         """Go on from no training that is not there, and write over none that is."""
         if self.plan.resume and not checkpoint.exists(self.run):
-            raise TrainingError(f"{self.run}: no checkpoint to resume from; leave out --resume")
+            kept = (self.run / "weights.safetensors").exists()
+            remedy = f"begin from --weights {self.run} in another folder" if kept else ""
+            raise TrainingError(
+                f"{self.run}: no checkpoint to resume from; {remedy or 'leave out --resume'}"
+            )
         if not self.plan.resume and checkpoint.exists(self.run):
             raise TrainingError(
                 f"-o {self.run}: holds a training already; add --resume, or choose another folder"
             )
         for name in () if self.plan.resume else ("weights.safetensors", "best.safetensors"):
             if (self.run / name).exists():  # a training's whose checkpoints were cleared away, say
-                raise TrainingError(f"-o {self.run}: holds {name}; choose another folder")
+                raise TrainingError(
+                    f"-o {self.run}: holds {name}, but no checkpoint to go on from; choose another "
+                    f"folder, and --weights {self.run} to begin from them"
+                )
 
     def _steps(self) -> int | None:
         """Steps in all; None if time alone decides."""
@@ -353,9 +360,10 @@ def _interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threa
             signal.signal(number, handler)
 
     def first(*_: object) -> None:
-        if not event.is_set():
-            note("finishing this step, then saving")
+        said = event.is_set()
         event.set()
+        if not said:
+            note("finishing this step, then saving")
         if not patient:
             restore()
 

@@ -30,7 +30,7 @@ from gentool.training.setup import Setup
 from gentool.training.state import networks
 
 if TYPE_CHECKING:
-    from gentool.protocols import Trainer
+    from gentool.protocols import Model, Trainer
 
 
 def train(
@@ -85,8 +85,11 @@ def train(
     with all_or_none(group), _memory_explained():
         seed_everything(derive(seed, "networks"))  # the same in every process
         trainer = build(options, setup)
+        began = _began(run) if plan.resume else []
         if start:
             _begin_from(trainer, start, method, display.note)
+            began = [_described(start)]
+        learnt = [_described(path) for path in trainer.learns_from]
         sets = [count(samples) for samples in trainer.datasets]
     chosen = options.model_dump(mode="json") if options else {}
     hyper = {f"{method}: {name}": value for name, value in chosen.items()}
@@ -95,7 +98,7 @@ def train(
         "options": chosen,
         "plan": plan.model_dump(mode="json", exclude_none=True),
         "seed": seed,
-        "start": _described(start) if start else None,
+        "start": began,
         "sets": sets,
         "machine": _machine(setup),
     }
@@ -107,10 +110,10 @@ def train(
         "origin": f"trained with gentool {__version__} on {facts['machine']['device']}",
         "licence": "not stated; follows from the terms of the data",
     }
-    began = next((s.get("start") for s in runs.sessions(run)), None) if plan.resume else None
-    if isinstance(before := facts["start"] or began, dict):
-        for name, text in metadata.items():
-            metadata[name] = f"{text}; began from {before['file']}: {before[name]}"
+    for how, sources in (("began from", began), ("learnt from", learnt)):
+        for source in sources:
+            for name in metadata:
+                metadata[name] += f"; {how} {source['file']}: {source[name]}"
     begun = _remember(run, facts) if group.first else None
     with _compiler_explained(), _memory_explained():
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
@@ -146,7 +149,7 @@ def _begin_from(trainer: Trainer, start: Path, method: str, note: Callable[[str]
         try:
             net.load_state_dict(given.networks[name].state_dict())
         except (RuntimeError, KeyError) as e:
-            why = str(e).splitlines()[-1].strip() if name in given.networks else f"no '{name}'"
+            why = _difference(given, trainer.model) or str(e).splitlines()[-1].strip()
             raise UsageError(
                 f"--weights {start}: made with other network settings than this training's: {why}"
             ) from e
@@ -155,14 +158,27 @@ def _begin_from(trainer: Trainer, start: Path, method: str, note: Callable[[str]
             take_network(name, net, start, note)
 
 
-def _described(start: Path) -> dict[str, str]:
-    """What is to be kept of the weights that a training begins from: where its own come from."""
-    told = weights.read_header(start).metadata
-    where = (
-        f"{start.parent.name}/{start.name}" if start.name == "weights.safetensors" else start.name
-    )
+def _described(path: Path) -> dict[str, str]:
+    """What is to be kept of weights that went into these: where they come from."""
+    told = weights.read_header(path).metadata
+    path = path.resolve()
+    # those of every training have the same name
+    name = f"{path.parent.name}/{path.name}" if path.stem in ("weights", "best") else path.name
     facts = {name: told.get(name, "not stated") for name in ("trained_on", "origin", "licence")}
-    return {"file": where, "sha256": weights.sha256(start), **facts}
+    return {"file": name, "sha256": weights.sha256(path), **facts}
+
+
+def _began(run: Path) -> list[dict[str, str]]:
+    """What a training that is resumed began from, as its last session says."""
+    kept = next((session.get("start") for session in reversed(runs.sessions(run))), None)
+    return kept if isinstance(kept, list) else []
+
+
+def _difference(given: Model, wanted: Model) -> str:
+    """What two models' configs differ in."""
+    a, b = given.get_config(), wanted.get_config()
+    changed = [name for name in {**a, **b} if a.get(name) != b.get(name)]
+    return "; ".join(f"{name} was {a.get(name)} and is now {b.get(name)}" for name in changed)
 
 
 def _machine(setup: Setup) -> dict[str, Any]:

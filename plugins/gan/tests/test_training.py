@@ -195,6 +195,7 @@ def test_a_narrower_generator_learns_from_a_teacher(shapes, elder):
         assert torch.equal(tensor, kept[f"net.discriminator.{name}"]), name
     assert torch.equal(trainer.generator.embed.weight, trainer.teacher.generator.embed.weight)
     frozen = {n: p.clone() for n, p in trainer.teacher.generator.named_parameters()}
+    assert trainer.learns_from == (elder / "weights.safetensors",)
     distances = [terms["generator teacher"].item() for terms in play(trainer, 30)]
     assert sum(distances[-5:]) < 0.8 * sum(distances[:5])
     for name, parameter in trainer.teacher.generator.named_parameters():
@@ -239,6 +240,28 @@ def test_weights_of_a_training_bring_its_discriminator(shapes, elder, tmp_path, 
     for file, wanted in (("best", kept[name]), ("weights", state[name])):
         take_network("discriminator", net, elder / f"{file}.safetensors", pytest.fail)
         assert torch.equal(net.state_dict()[name.removeprefix("net.discriminator.")], wanted)
+    told = weights.read_header(tmp_path / "on/weights.safetensors").metadata
+    assert told["licence"].endswith(
+        "; began from elder/weights.safetensors: not stated; follows from the terms of the data"
+    )
+    for file in (elder / "checkpoints").iterdir():
+        file.write_bytes(b"damaged")
+    notes = []
+    take_network("discriminator", net, elder, notes.append)
+    assert "the discriminator begins anew: " in notes[-1]
+    assert "no sound checkpoint" in notes[-1]
+
+
+def test_weights_of_another_layout_are_refused_by_what_differs(shapes, elder, tmp_path, capsys):
+    line = arguments(shapes, tmp_path / "wide", "--weights", elder, "--steps", 1)
+    line[line.index("--widths") + 1] = "24"
+    assert invoke(line) == 2
+    error = capsys.readouterr().err
+    assert "widths was [16, 8, 8, 4] and is now [24, 8, 8, 4]" in error
+
+
+def test_the_layout_decides_whether_a_discriminator_goes_on(shapes, elder, tmp_path, capsys):
+    more = ("--weights", elder, "--steps", 1)
     line = arguments(shapes, tmp_path / "other", *more, "--discriminator", "pixels")
     assert invoke(line) == 0
     assert f"the discriminator begins anew: that of {elder} has other" in capsys.readouterr().err

@@ -68,6 +68,7 @@ class GANTrainer(Trainer):
         self.generator = setup.place(self.model.generator)
         self.discriminator = setup.place(self._discriminator())
         if self.teacher is not None:
+            self.learns_from = (self.teacher.path,)
             self.teacher.check(self.model.config)
             if not setup.continues:
                 self.teacher.hand_over(self.model, self.discriminator)
