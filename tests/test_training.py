@@ -222,7 +222,9 @@ def test_weights_of_other_networks_are_no_start(tmp_path):
     start = tmp_path / "w.safetensors"
     weights.save(start, Growing(False), "tiny")
     plan = Plan(steps=2, batch_size=4)
-    with pytest.raises(UsageError, match=r"other network settings than this training's: several was"):
+    with pytest.raises(
+        UsageError, match=r"other network settings than this training's: several was"
+    ):
         train("tiny", Trainer, None, plan, tmp_path / "run", device="cpu", start=start)
 
 
