@@ -21,8 +21,8 @@ from gentool.weights import config_values
 START = 4  # side of the generator's first features
 EMBEDDING = 32  # numbers that stand for a class in the residual generator
 LATENT, WIDTH, CLASSES = (1, 1024), (1, 4096), 10_000  # what a file's config may ask for
-# full size costs most and needs least; multiples of 8, as processors multiply so many at once
-WIDTHS = {32: (192, 64, 32, 8), 64: (192, 192, 96, 48, 16)}
+# full size costs most and needs least
+WIDTHS = {32: (192, 96, 48, 16), 64: (192, 192, 96, 48, 16)}
 DCGAN_WIDTHS = {32: (256, 128, 64), 64: (512, 256, 128, 64)}
 
 

@@ -78,7 +78,7 @@ class TrainOptions(Options):
     widths: list[int] | None = Field(
         None,
         description="Channels of the generator at 4x4, 8x8 and so on, up to full size; multiples "
-        "of 8 are quickest (default: 192 64 32 8; at 64 pixels 192 192 96 48 16)",
+        "of 8 are quickest (default: 192 96 48 16; at 64 pixels 192 192 96 48 16)",
     )
     latent: int | None = Field(
         None, ge=1, le=1024, description="Numbers that a picture is made from (default: 128)"
