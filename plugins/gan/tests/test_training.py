@@ -107,9 +107,8 @@ def test_options_overrule_the_recipe(shapes):
 
 
 def test_it_learns_which_class_has_which_color(shapes):
-    trainer = build(
-        shapes, 16, **TINY, augment=["none"], generator_rate=4e-3, discriminator_rate=4e-3
-    )
+    options = TINY | {"widths": [48, 24, 12, 4], "augment": ["none"]}
+    trainer = build(shapes, 16, **options, generator_rate=4e-3, discriminator_rate=4e-3)
     play(trainer, 60)
     model = trainer.model.eval()
     latents = torch.randn(32, 8)
