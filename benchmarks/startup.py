@@ -56,6 +56,7 @@ def measure(bare):
 
 
 def main():
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
     bare = wall([sys.executable, "-c", ""])
     print(f"{'bare python':<26}{bare * 1e3:6.0f} ms")
     measure(bare)

@@ -3,15 +3,9 @@
 import contextlib
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -40,125 +34,6 @@ def test_a_resumed_curve_equals_the_uninterrupted_one_bit_for_bit(tmp_path, log_
         a = weights.read_tensors(tmp_path / f"whole/{name}.safetensors")
         b = weights.read_tensors(tmp_path / f"parts/{name}.safetensors")
         assert all(torch.equal(a[n], b[n]) for n in a if n != "own.seen"), name
-
-
-HERE = str(Path(__file__).parent)
-KILLED = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import signal, tiny
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60)
-"""
-
-
-def start(run):
-    code = textwrap.dedent(KILLED).format(tests=HERE, run=str(run))
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-
-
-def start_and_signal(run, number, after):
-    process = start(run)
-    log = run / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not log.exists() or len(log.read_text().splitlines()) < after:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(number)
-    return process.wait(timeout=60)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_killed_three_times_at_random_it_ends_as_if_it_never_was(tmp_path):
-    tiny.train(tmp_path / "whole", steps=60)
-    moments = random.Random(7)
-    for kill in range(3):
-        run = tmp_path / f"run{kill}"
-        after = moments.randrange(6, 50)
-        assert start_and_signal(run, signal.SIGKILL, after) == -signal.SIGKILL
-        tiny.train(run, steps=60, resume=True)
-        assert curve(run) == curve(tmp_path / "whole")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_killed_while_a_checkpoint_is_written_the_one_before_serves(tmp_path):
-    code = textwrap.dedent(KILLED).format(tests=HERE, run=str(tmp_path / "run"))
-    dies = """
-    import os, signal
-    real, count = os.fsync, 0
-    def fsync(handle):
-        global count
-        count += 1
-        if count == 4:  # each checkpoint is written after its weights
-            os.kill(os.getpid(), signal.SIGKILL)
-        real(handle)
-    os.fsync = fsync
-    """
-    code = textwrap.dedent(dies) + code
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    folder = tmp_path / "run/checkpoints"
-    assert len(list(folder.iterdir())) == 2  # one is the temporary file
-    tiny.train(tmp_path / "run", steps=60, resume=True)
-    tiny.train(tmp_path / "whole", steps=60)
-    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
-    assert all(p.suffix == ".safetensors" and p.stem.isdigit() for p in folder.iterdir())
-
-
-def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
-    tiny.train(tmp_path, steps=5)
-    (tmp_path / ".weights-x1y2").write_bytes(b"half")
-    tiny.train(tmp_path, steps=10, resume=True, allow_changes=True)
-    assert {p.name for p in tmp_path.iterdir()} == {
-        *(".lock", "checkpoints", "metrics.jsonl", "weights.safetensors")
-    }
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_to_stop_finish_the_step_and_save(tmp_path, name):
-    assert start_and_signal(tmp_path / "run", getattr(signal, name), 7) == 0
-    done = max(checkpoints(tmp_path / "run"))
-    assert 7 <= done < 60
-    assert len(curve(tmp_path / "run")) == done
-
-
-WATCHED = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import signal, tiny
-from gentool.cli import watch
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-os.setsid()
-sys.stderr = os.fdopen(os.open({terminal!r}, os.O_RDWR), "w")  # it controls this process now
-display = watch.display(False)
-assert isinstance(display, watch.Live)
-tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), display, steps=600)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="terminals are Linux' here")
-def test_a_training_is_saved_when_its_terminal_is_closed(tmp_path):
-    import pty
-
-    ours, theirs = pty.openpty()
-    run, log = tmp_path / "run", tmp_path / "run/metrics.jsonl"
-    code = WATCHED.format(tests=HERE, run=str(run), terminal=os.ttyname(theirs))
-    with subprocess.Popen([sys.executable, "-c", code]) as training:
-        os.close(theirs)
-        os.set_blocking(ours, False)
-        while not log.exists() or len(log.read_text().splitlines()) < 7:
-            assert training.poll() is None
-            with contextlib.suppress(OSError):  # nothing was shown yet
-                os.read(ours, 65536)
-            time.sleep(0.01)
-        os.close(ours)
-        training.wait(timeout=60)  # 120: Python itself could not flush stderr
-    assert 7 <= max(checkpoints(run)) < 600
 
 
 def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path):
@@ -211,7 +86,7 @@ def test_nan_in_the_last_steps_on_a_device_is_not_saved(tmp_path, poison):
 
 def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PATIENCE", 0.2)
-    process = start(tmp_path)
+    process = tiny.start(tmp_path)
     try:
         deadline = time.monotonic() + 60
         while not checkpoint.exists(tmp_path):

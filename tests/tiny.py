@@ -1,7 +1,10 @@
 """The smallest real model and trainer, a line fitted to points, and what a run of it left."""
 
 import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -82,6 +85,24 @@ class Listening(Display):
 
     def record(self, record):
         self.records.append(record)
+
+
+HERE = str(Path(__file__).parent)
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import signal, tiny
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60)
+"""
+
+
+def start(run, before=""):
+    """A training of 60 steps in a process of its own, which runs the code `before` first."""
+    code = before + SCRIPT.format(tests=HERE, run=str(run))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 
 
 def curve(run):

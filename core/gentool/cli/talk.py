@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 Item = TypeVar("Item")
+
+# what a terminal obeys: controls, ends of lines, turns of the direction of writing, half characters
+OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Talk(Progress):
@@ -136,16 +139,7 @@ def progress_bar() -> Bar:
 
 def printable(text: str) -> str:
     """A stranger's text, in one line, without the characters that a terminal would obey."""
-    return "".join(c.encode("unicode_escape").decode() if _obeyed(c) else c for c in text)
-
-
-def _obeyed(c: str) -> bool:
-    # controls, halves of characters, ends of lines, and what turns the direction of writing
-    kind = unicodedata.category(c)
-    return (
-        kind in ("Cc", "Cs", "Zl", "Zp")
-        or c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
+    return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

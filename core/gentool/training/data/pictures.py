@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
@@ -134,9 +135,10 @@ class Pictures:
         if not self._places:
             kind = "held-out pictures" if split == "held-out" else "pictures"
             raise TrainingError(f"--data {self.where}: no {kind} in it")
-        everything = [_folder(source, name) for source in self._sources for name in source.names]
-        self.classes = _classes(everything)
-        self.labels = self._labels()
+        folders = [[_folder(source, name) for name in source.names] for source in self._sources]
+        self.classes = _classes(folders)
+        numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
+        self.labels = torch.tensor([numbers.get(folders[s][n], -1) for s, n in self._places])
         self._kept: Kept | None = None
 
     def __len__(self) -> int:
@@ -146,14 +148,6 @@ class Pictures:
         """A picture's name, relative to its folder or archive."""
         source, number = self._places[index]
         return self._sources[source].names[number]
-
-    def _labels(self) -> Tensor:
-        if not self.classes:
-            return torch.full((len(self),), -1)
-        numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
-        sources, names = self._sources, self.name
-        folders = (_folder(sources[s], names(i)) for i, (s, _) in enumerate(self._places))
-        return torch.tensor([numbers[folder] for folder in folders])
 
     def image(self, index: int) -> PIL.Image.Image:
         """One picture, opened but not yet decoded; the file's own format, mode and size.
@@ -341,9 +335,10 @@ def _folder(source: Source, name: str) -> str | None:
     return rest.partition("/")[0] if "/" in rest else None
 
 
-def _classes(folders: Sequence[str | None]) -> list[str]:
+def _classes(folders: Iterable[Iterable[str | None]]) -> list[str]:
     """Their names, in the order of their numbers; of all splits, so that these agree."""
-    return [] if None in folders else sorted({folder for folder in folders if folder is not None})
+    found = set(itertools.chain.from_iterable(folders))
+    return [] if None in found else sorted(filter(None, found))
 
 
 def _size(rows: Tensor) -> str:

@@ -82,11 +82,10 @@ def _chosen(
 ) -> tuple[Tensor, Tensor]:
     """Latents (N,L) and labels (N,): from files, or drawn; labels given, kept or drawn."""
     wanted: list[int | None] = [*class_numbers(model, options.label)]
-    read = [unpack(model, path) for path in options.latents or ()]
-    if read and not wanted and model.config.classes:
-        kept = (name for _, classes in read for name in classes)
+    read, kept = unpack(model, options.latents or ())
+    if not wanted and model.config.classes:
         wanted = [None if name is None else class_numbers(model, [name])[0] for name in kept]
-    given = [latent * options.truncation for found, _ in read for latent in found]
+    given = [latent * options.truncation for latent in read]
     drawn = [draw(model, context, k, options.truncation) for k in range(len(given) or count)]
     latents = given or [latent for latent, _ in drawn]
     labels = []

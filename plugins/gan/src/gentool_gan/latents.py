@@ -93,17 +93,33 @@ def pack(model: GAN, latents: Tensor, labels: Tensor | None, name: str, part: st
     return File(save(content, {"about": about}), ".safetensors", name, part)
 
 
-def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str] | list[None]]:
-    """Latents (N,L) of a file and the names of their classes, or None for each.
+def unpack(model: GAN, paths: Sequence[Path]) -> tuple[list[Tensor], list[str | None]]:
+    """Latents (L,) of files, one after another, and the names of their classes or None.
 
     Raises:
-        GentoolError: it holds no latents, or such of another generator.
+        GentoolError: one holds no latents, or such of another generator.
     """
+    own = fingerprint(model.generator) if paths else ""
+    latents, names = list[Tensor](), list[str | None]()
+    for path in paths:
+        found, classes, made_by = _read(path, model.config.latent)
+        if made_by not in (None, own):
+            raise GentoolError(
+                f"--latents {path}: made with other weights, to which they mean something else; "
+                "give those with --weights"
+            )
+        latents += found
+        names += classes or [None] * len(found)
+    return latents, names
+
+
+def _read(path: Path, size: int) -> tuple[Tensor, list[str], object]:
+    """Latents (N,size) of a file, N names of classes or none, and the generator's fingerprint."""
     try:
         tensors, metadata = read_tensors(path), read_header(path).metadata
     except WeightsError as e:
         raise GentoolError(f"--latents {e}") from e
-    found, size = tensors.get("latents"), model.config.latent
+    found = tensors.get("latents")
     if found is None or found.dim() != 2 or not found.is_floating_point():
         raise GentoolError(
             f"--latents {path}: no latents in it; `gentool run gan project` writes them"
@@ -123,11 +139,6 @@ def unpack(model: GAN, path: Path) -> tuple[Tensor, list[str] | list[None]]:
     classes = about.get("classes", []) if isinstance(about, dict) else None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise GentoolError(f"--latents {path}: its classes are not a list of names")
-    if about.get("model", own := fingerprint(model.generator)) != own:
-        raise GentoolError(
-            f"--latents {path}: made with other weights, to which they mean something else; give "
-            "those with --weights"
-        )
     if len(classes) not in (0, len(found)):
         raise GentoolError(f"--latents {path}: {len(found)} latents, but {len(classes)} classes")
-    return found, classes or [None] * len(found)
+    return found, classes, about.get("model")

@@ -1,0 +1,115 @@
+"""A training that is killed, stopped or loses its terminal keeps what it learnt."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from . import tiny
+from .tiny import checkpoints, curve
+
+
+def start_and_signal(run, number, after):
+    process = tiny.start(run)
+    log = run / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < after:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(number)
+    return process.wait(timeout=60)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_three_times_at_random_it_ends_as_if_it_never_was(tmp_path):
+    tiny.train(tmp_path / "whole", steps=60)
+    moments = random.Random(7)
+    for kill in range(3):
+        run = tmp_path / f"run{kill}"
+        after = moments.randrange(6, 50)
+        assert start_and_signal(run, signal.SIGKILL, after) == -signal.SIGKILL
+        tiny.train(run, steps=60, resume=True)
+        assert curve(run) == curve(tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_killed_while_a_checkpoint_is_written_the_one_before_serves(tmp_path):
+    dies = """
+    import os, signal
+    real, count = os.fsync, 0
+    def fsync(handle):
+        global count
+        count += 1
+        if count == 4:  # each checkpoint is written after its weights
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(handle)
+    os.fsync = fsync
+    """
+    killed = tiny.start(tmp_path / "run", textwrap.dedent(dies))
+    assert killed.wait(timeout=60) == -signal.SIGKILL
+    folder = tmp_path / "run/checkpoints"
+    assert len(list(folder.iterdir())) == 2  # one is the temporary file
+    tiny.train(tmp_path / "run", steps=60, resume=True)
+    tiny.train(tmp_path / "whole", steps=60)
+    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
+    assert all(p.suffix == ".safetensors" and p.stem.isdigit() for p in folder.iterdir())
+
+
+def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    (tmp_path / ".weights-x1y2").write_bytes(b"half")
+    tiny.train(tmp_path, steps=10, resume=True, allow_changes=True)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        *(".lock", "checkpoints", "metrics.jsonl", "weights.safetensors")
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_to_stop_finish_the_step_and_save(tmp_path, name):
+    assert start_and_signal(tmp_path / "run", getattr(signal, name), 7) == 0
+    done = max(checkpoints(tmp_path / "run"))
+    assert 7 <= done < 60
+    assert len(curve(tmp_path / "run")) == done
+
+
+WATCHED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import signal, tiny
+from gentool.cli import watch
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.setsid()
+sys.stderr = os.fdopen(os.open({terminal!r}, os.O_RDWR), "w")  # it controls this process now
+display = watch.display(False)
+assert isinstance(display, watch.Live)
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), display, steps=600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals are Linux' here")
+def test_a_training_is_saved_when_its_terminal_is_closed(tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    run, log = tmp_path / "run", tmp_path / "run/metrics.jsonl"
+    code = WATCHED.format(tests=tiny.HERE, run=str(run), terminal=os.ttyname(theirs))
+    with subprocess.Popen([sys.executable, "-c", code]) as training:
+        os.close(theirs)
+        os.set_blocking(ours, False)
+        while not log.exists() or len(log.read_text().splitlines()) < 7:
+            assert training.poll() is None
+            with contextlib.suppress(OSError):  # nothing was shown yet
+                os.read(ours, 65536)
+            time.sleep(0.01)
+        os.close(ours)
+        training.wait(timeout=60)  # 120: Python itself could not flush stderr
+    assert 7 <= max(checkpoints(run)) < 600
