@@ -9,10 +9,11 @@ import time
 
 import pytest
 import torch
+from PIL import Image
 
 from gentool import OutputError, TrainingError, weights
 from gentool.compute import Compute
-from gentool.training import Plan, Setup, checkpoint, fit, state
+from gentool.training import Pictures, Plan, Setup, checkpoint, fit, folder, state
 from gentool.training.average import Average
 
 from . import tiny
@@ -85,7 +86,7 @@ def test_nan_in_the_last_steps_on_a_device_is_not_saved(tmp_path, poison):
 
 
 def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "PATIENCE", 0.2)
+    monkeypatch.setattr(folder, "PATIENCE", 0.2)
     process = tiny.start(tmp_path)
     try:
         deadline = time.monotonic() + 60
@@ -110,7 +111,7 @@ def test_a_new_training_that_had_to_wait_leaves_what_the_other_one_made(tmp_path
         held.close()
 
     held = contextlib.ExitStack()
-    held.enter_context(checkpoint.alone(run))
+    folder.Folder(run, False, held)
     timer = threading.Timer(0.5, end, [held])  # when the new one has looked and waits
     timer.start()
     with pytest.raises(TrainingError, match="holds a training already"):
@@ -133,6 +134,33 @@ def test_refuses_to_resume_what_is_not_there_or_changed(tmp_path):
     trainer, _ = tiny.train(tmp_path, display=display, steps=9, resume=True, allow_changes=True)
     assert trainer.seen == [5, 6, 7, 8]
     assert any("going on although steps was 5 and is now 9" in note for note in display.notes)
+
+
+class OfPictures(tiny.TinyTrainer):
+    def __init__(self, folder):
+        super().__init__()
+        self.datasets = (Pictures([folder], flip=False, split="all"),)
+
+    def loss(self, moment, batch):
+        return super().loss(moment, batch.pictures.mean((1, 2, 3))[:, None])
+
+
+def test_a_changed_flag_is_told_before_pictures_are_decoded(tmp_path):
+    folder, run = tmp_path / "pictures", tmp_path / "run"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (8, 8), (60 * i, 0, 0)).save(folder / f"{i}.png")
+    tiny.train(run, OfPictures(folder), steps=2, batch_size=4, cache="ram")
+    for path in folder.iterdir():
+        path.write_bytes(b"damaged")
+    again = {"steps": 2, "resume": True, "cache": "ram"}
+    with pytest.raises(TrainingError, match="batch-size was 4 and is now 2"):
+        tiny.train(run, OfPictures(folder), batch_size=2, **again)
+    with pytest.raises(TrainingError, match="none of 4 pictures can be read"):
+        tiny.train(run, OfPictures(folder), batch_size=4, **again)
+    with pytest.raises(TrainingError, match="none of 4 pictures can be read"):
+        tiny.train(tmp_path / "new", OfPictures(folder), steps=2, batch_size=4, cache="ram")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "overwritten"])

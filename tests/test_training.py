@@ -305,3 +305,41 @@ def test_the_trainer_in_the_documentation_is_short_and_learns(tmp_path, pictures
     psnr = [terms["psnr"] for _, terms in curve(tmp_path / "run")]
     assert psnr[-1] > psnr[0] + 2
     assert (tmp_path / "run/previews/0000060.png").exists()
+
+
+def test_a_figure_may_be_infinite_and_only_losses_stop_a_training(tmp_path):
+    class Perfect(tiny.TinyTrainer):
+        def loss(self, moment, x):
+            total, terms = super().loss(moment, x)
+            return total, {**terms, "psnr": float("inf")}
+
+    _, done = tiny.train(tmp_path, Perfect(), steps=6, log_every=2)
+    assert done
+    assert [terms["psnr"] for _, terms in curve(tmp_path)] == [None] * 3
+    assert invoke(["report", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").exists()
+
+
+class Calibrated(tiny.TinyTrainer):
+    """Validates by a random number, and remembers after which steps it was calibrated."""
+
+    def __init__(self):
+        super().__init__()
+        self.calibrated = []
+
+    def calibrate(self):
+        self.calibrated.append(len(self.seen))
+        torch.rand(1)
+
+    def validate(self):
+        return {"drawn": float(torch.rand(1))}
+
+
+def test_networks_are_calibrated_once_to_be_shown_and_saved(tmp_path):
+    drawn = []
+    for name, every in (("both", 5), ("saved", 0)):
+        trainer, _ = tiny.train(tmp_path / name, Calibrated(), steps=10, preview_every=every)
+        assert trainer.calibrated == [5, 10]
+        lines = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
+        drawn.append([d["validation"]["drawn"] for d in lines if "validation" in d])
+    assert drawn[0] == drawn[1]  # whether there was a preview makes no difference

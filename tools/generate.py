@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from gentool import hookspecs, plugins
+from gentool import extensions, hookspecs, plugins
 from gentool.cards import Card
 from gentool.cli.main import COMMANDS, gentool
 from gentool.registry import SCHEMA, Weights, parse
@@ -150,7 +150,7 @@ def _nested(title: str, word: str, group: click.Group, context: click.Context) -
 def _of_extensions() -> list[str]:
     """Names of the commands that first-party plugins bring."""
     ours = {path.name for path in (ROOT / "plugins").glob("*/src/*")}
-    found = plugins.records("gentool_commands")
+    found = extensions.records("gentool_commands")
     return [name for name, record in found.items() if record.reference.split(".")[0] in ours]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gentool import plugins
+from gentool import extensions
 from gentool.cards import resolve
 from gentool.errors import PluginError, UsageError, did_you_mean
 
@@ -17,10 +17,10 @@ def find(kind: str, hook: str, name: str) -> Any:
         PluginError: its code cannot be imported, or two plugins offer it.
     """
     failed: list[str] = []  # one of these may be what offers it
-    records = plugins.records(hook, failed.append)
+    records = extensions.records(hook, failed.append)
     if name in records:
         return resolve(records[name].reference)
-    if text := plugins.doubles(hook).get(name):
+    if text := extensions.doubles(hook).get(name):
         raise PluginError(text)
     known = ", ".join(records) or "none is installed"
     hint = did_you_mean(name, records)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from gentool import lookup, plugins
+from gentool import extensions, lookup
 
 HOOK = "gentool_losses"
 
 
 def names() -> list[str]:
     """Names of the losses that the installed plugins offer."""
-    return list(plugins.records(HOOK))
+    return list(extensions.records(HOOK))
 
 
 def get(name: str) -> Any:

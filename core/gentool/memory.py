@@ -23,7 +23,7 @@ CGROUPS = {
 
 
 def free(device: torch.device) -> int:
-    """Bytes that this process may still take on a device; of others than CUDA's, in main memory."""
+    """Bytes that this process may still take: CUDA's own, main memory for any other device."""
     import psutil
     import torch
 

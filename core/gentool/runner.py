@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gentool import cards, plugins
+from gentool import cards, extensions, plugins
 from gentool.compute import Compute, choose, fresh_seed, out_of_memory_explained
 from gentool.context import Context, Settings
 from gentool.errors import BatchError, UsageError
@@ -172,8 +172,8 @@ class Method:
             GentoolError: whatever the user, a file or the plugin did wrong.
             BatchError: some items of a batch failed; the error carries the other results.
         """
+        checked = self.options(action, **options)  # first: it costs no import of torch
         context = self.context()
-        checked = self.options(action, **options)
         results = Results()
         for artifact in self.stream(action, checked, context):
             results.append(artifact)
@@ -204,7 +204,7 @@ class Method:
         function: Callable[..., Iterable[Artifact]] = cards.resolve(chosen.function)
         values = options.model_dump(mode="json")
         told = {"card": self.card, "action": chosen, "options": values}
-        plugins.notify("gentool_before_run", context.progress.note, **told)
+        extensions.notify("gentool_before_run", context.progress.note, **told)
         model = self.model  # loaded outside of inference mode: it may be trained on afterwards
         torch.manual_seed(context.seed)
         artifacts: Iterator[Artifact] | None = None
@@ -215,7 +215,7 @@ class Method:
                 artifact = next(artifacts, None)
             if artifact is None:
                 return
-            plugins.notify("gentool_after_run", context.progress.note, **told, artifact=artifact)
+            extensions.notify("gentool_after_run", context.progress.note, **told, artifact=artifact)
             yield artifact
 
     def provenance(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gentool import __version__, plugins
+from gentool import __version__, extensions, plugins
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import table
 from gentool.distributions import CORE
@@ -51,7 +51,7 @@ def _checks() -> Iterator[tuple[str, str, str]]:
         yield "default", "ok", f"{chosen.device}, {chosen.precision}"
     except Exception as e:  # a torch that cannot be imported is what doctor is asked to find
         yield "device", "broken", f"{type(e).__name__}: {e}"
-    for plugin in map(plugins.check, [*plugins.methods(), *plugins.extensions()]):
+    for plugin in map(plugins.check, [*plugins.methods(), *extensions.installed()]):
         detail = f"{plugin.distribution} {plugin.version}"
         trouble = f": {plugin.cause}; {plugin.fix}" if plugin.cause else ""
         yield f"plugin {plugin.name}", plugin.status, detail + trouble

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from gentool import plugins
+from gentool import extensions, plugins
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import note, table
 from gentool.environment import normal
+from gentool.loading import Plugin
 
 
 @click.command(name="list")
@@ -22,14 +23,11 @@ def command(all_: bool, check: bool, as_json: bool) -> int:
     A plugin that is broken, incompatible or doubled is a row with the cause and the fix. With
     --check the exit code is 1 if there is one.
     """
-    found = plugins.methods()
+    found = [(plugin, "method") for plugin in plugins.methods()]
+    found += [(plugin, "extension") for plugin in extensions.installed()]
     if check:
-        found = [plugins.check(plugin) for plugin in found]
-    extensions = plugins.extensions()
-    if check:
-        extensions = [plugins.check(plugin) for plugin in extensions]
-    rows = [_installed(plugin, "method") for plugin in found]
-    rows += [_installed(plugin, "extension") for plugin in extensions]
+        found = [(plugins.check(plugin), kind) for plugin, kind in found]
+    rows = [_installed(plugin, kind) for plugin, kind in found]
     if all_:
         rows += _available({row["distribution"] for row in rows})
     if as_json:
@@ -43,7 +41,7 @@ def command(all_: bool, check: bool, as_json: bool) -> int:
     return OK if good or not check else PART_FAILED
 
 
-def _installed(plugin: plugins.Plugin, kind: str) -> dict[str, Any]:
+def _installed(plugin: Plugin, kind: str) -> dict[str, Any]:
     card = plugin.card
     summary = card.summary if card else ""
     if card and not card.actions:

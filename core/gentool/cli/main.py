@@ -48,10 +48,10 @@ class Main(click.Group):
             module = importlib.import_module(f"gentool.cli.{COMMANDS[name][0]}")
             command: click.Command = module.command
             return command
-        from gentool import lookup, plugins
+        from gentool import extensions, lookup
 
         hook = "gentool_commands"
-        if name not in plugins.records(hook) and name not in plugins.doubles(hook):
+        if name not in extensions.records(hook) and name not in extensions.doubles(hook):
             return None
         found = lookup.find("command", hook, name)
         if not isinstance(found, click.Command):
@@ -63,10 +63,10 @@ class Main(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
-            from gentool import plugins
+            from gentool import extensions, plugins
 
             methods, failed = plugins.method_names(), list[str]()
-            offered = plugins.records("gentool_commands", failed.append)
+            offered = extensions.records("gentool_commands", failed.append)
             hint = did_you_mean(args[0], [*COMMANDS, *offered, *methods])
             if args[0] in methods:  # someone typed `gentool adain`
                 hint = f"; did you mean 'gentool run {args[0]}'?"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gentool import cards, distributions, plugins
+from gentool import cards, distributions, extensions, loading, plugins
 from gentool.environment import normal
 from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
 
@@ -51,22 +51,22 @@ class Subject:
         entry: the entry point.
         options: values to try an action with, by action and field.
         training: values to train with, by field.
-        losses: by name of a loss or metric, what to call it with: (object, prediction, target).
+        calls: by name of a loss or metric, what to call it with: (object, prediction, target).
     """
 
     entry: EntryPoint
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Mapping[str, Any] | Callable[[Path], Mapping[str, Any]] = field(default_factory=dict)
-    losses: Mapping[str, Callable[[], tuple[Any, Any, Any]]] = field(default_factory=dict)
+    calls: Mapping[str, Callable[[], tuple[Any, Any, Any]]] = field(default_factory=dict)
 
     @property
     def is_method(self) -> bool:
         return self.entry.group == distributions.METHODS
 
     @functools.cached_property
-    def plugin(self) -> plugins.Plugin:
+    def plugin(self) -> loading.Plugin:
         """What became of it when it was loaded."""
-        found = plugins.methods() if self.is_method else plugins.extensions()
+        found = plugins.methods() if self.is_method else extensions.installed()
         mine = (self.entry.name, distributions.name_version(self.entry)[0])
         return next(p for p in found if (p.name, p.distribution) == mine)
 
@@ -88,7 +88,7 @@ class Subject:
         """Its module."""
         try:
             return importlib.import_module(self.entry.module)
-        except plugins.FOREIGN as e:
+        except loading.FOREIGN as e:
             raise Skip(f"{self.entry.module} cannot be imported") from e
 
     @functools.cached_property

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from gentool.errors import OutputError, TrainingError, WeightsError
@@ -23,8 +22,6 @@ from gentool.weights import read_header, read_tensors, write_tensors
 
 _PLAIN = torch.contiguous_format
 FOLDER = "checkpoints"
-LOCK = ".lock"  # in the run's folder; stays behind, empty
-PATIENCE = 10.0  # seconds; workers of a training that was killed outlive it for some
 
 
 @dataclass
@@ -32,8 +29,8 @@ class Position:
     """How far a training is.
 
     Attributes:
-        steps: that are done.
-        seconds: that they took, over every resume.
+        steps: done so far.
+        seconds: that these took, over every resume.
         best: the lowest score that validation gave, if the trainer validates.
         best_step: when.
         scaler: state of the gradient scaler under fp16.
@@ -50,29 +47,6 @@ class Position:
 
 class _NoneSoundError(TrainingError):
     """Every checkpoint of a training is damaged."""
-
-
-@contextlib.contextmanager
-def alone(run: Path) -> Iterator[None]:
-    """Keep other trainings from writing into a folder, until the body or this process ends.
-
-    Raises:
-        TrainingError: another one writes there.
-    """
-    lock = FileLock(run / LOCK)
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        raise TrainingError(
-            f"-o {run}: another training is writing there; wait until it has ended, or choose "
-            "another folder"
-        ) from None
-    except (NotImplementedError, OSError):
-        pass  # some network file systems know no locks
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def save(
@@ -126,8 +100,6 @@ def load(
     Raises:
         TrainingError: there is no sound checkpoint, or hyper-parameters have changed.
     """
-    if not exists(run):
-        raise TrainingError(f"{run}: no checkpoint to resume from; leave out --resume")
     at, before, state = _newest(run, note)
     _compare(run, before, json.loads(json.dumps(dict(hyper))), allow_changes, note)
     return at, state

@@ -20,8 +20,6 @@ from torch import distributed
 from gentool.compute import cores
 from gentool.errors import DeviceError, GentoolError, TrainingError
 
-_AGREED: list[GentoolError] = []
-
 
 @dataclass(frozen=True)
 class Group:
@@ -85,7 +83,12 @@ def launched() -> bool:
 
 def agreed(error: Exception) -> bool:
     """Whether every process raises this error, or one that tells of it."""
-    return any(error is known for known in _AGREED)
+    return getattr(error, "agreed", False)
+
+
+def _agreed(error: GentoolError) -> GentoolError:
+    error.agreed = True  # type: ignore[attr-defined]
+    return error
 
 
 def is_first() -> bool:
@@ -152,9 +155,7 @@ def all_or_none(group: Group) -> Iterator[None]:
         error = e
     failed = group.first_failure(None if error is None else str(error))
     if failed is not None:
-        told = error or TrainingError(f"process {failed[0]}: {failed[1]}")
-        _AGREED.append(told)
-        raise told
+        raise _agreed(error or TrainingError(f"process {failed[0]}: {failed[1]}"))
 
 
 @contextlib.contextmanager
@@ -163,9 +164,7 @@ def _all_there() -> Iterator[None]:
     try:
         yield
     except RuntimeError as e:
-        gone = TrainingError("another process of this training ended")
-        _AGREED.append(gone)
-        raise gone from e
+        raise _agreed(TrainingError("another process of this training ended")) from e
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:

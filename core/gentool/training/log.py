@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gentool import plugins
+from gentool import extensions
 from gentool.errors import OutputError, PluginError, TrainingError
 from gentool.files import write_file
 from gentool.training import runs
@@ -56,13 +56,13 @@ class Log:
         self._waited += waited
 
     def check(self, step: int) -> None:
-        """Make sure that nothing since the last record was inf or nan.
+        """Look whether the training still learns; other terms are free to be infinite, as PSNR is.
 
         Raises:
-            TrainingError: something was.
+            TrainingError: a loss or a gradient since the last record was inf or nan.
         """
         for name, total in self._sums.items():
-            if not math.isfinite(total.item()):
+            if name.endswith(("loss", "gradient")) and not math.isfinite(total.item()):
                 raise TrainingError(
                     f"step {step}: {name} is {total.item()}; the checkpoints before are intact: "
                     f"start anew with a lower learning rate, from --weights {self.run} if you like"
@@ -93,7 +93,7 @@ class Log:
             for name, value in record.terms.items():
                 self._writer.add_scalar(name, value, step)
         self.display.record(record)
-        plugins.notify(
+        extensions.notify(
             "gentool_training_step",
             self.display.note,
             method=self.method,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,17 +15,19 @@ from torch import Tensor
 from gentool import weights
 from gentool.compute import is_out_of_memory
 from gentool.errors import OutputError, TrainingError
-from gentool.files import check_writable, write_file
+from gentool.files import write_file
 from gentool.progress import silent
-from gentool.training import checkpoint, log, runs, state
+from gentool.training import checkpoint, log, state
 from gentool.training.average import Average
 from gentool.training.checkpoint import Position
-from gentool.training.data.feed import feeds
+from gentool.training.data.feed import feeds, orders
 from gentool.training.display import Display
 from gentool.training.distributed import all_or_none
+from gentool.training.folder import Folder
 from gentool.training.profile import Profile
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
+from gentool.training.signals import interruptible
 from gentool.training.stepper import Stepper
 from gentool.training.update import Moment
 
@@ -97,15 +97,13 @@ class _Loop:
     ) -> None:
         self.trainer, self.setup, self.plan = trainer, setup, setup.plan
         self.run, self.method, self.seed = run, method, seed
-        self.metadata, self.display, self.held = metadata, display, held
-        self.locked = False
-        self._refuse()
+        self.metadata, self.display = metadata, display
+        # in order of cost: what is wrong is said before pictures are decoded, and the folder is
+        # made last
+        folder = Folder(run, self.plan.resume, held, setup.group.first)
         if setup.group.first:
             log.check_tensorboard(self.plan)
-            check_writable(run)
-            if run.is_dir():
-                self._lock()
-        self.feeds = feeds(trainer.datasets, setup, seed, display)
+        self.orders = orders(trainer.datasets, setup, seed)
         self.steps = self._steps()
         self.hyper = self.plan.hyper() | {
             "sets": [_fingerprint(samples) for samples in trainer.datasets],
@@ -115,9 +113,12 @@ class _Loop:
             **hyper,
         }
         self.average = Average(trainer.model, self.plan.ema)
-        self.at = self._begin()
+        self.at = self._resumed() if self.plan.resume else Position()
+        self.feeds = feeds(trainer.datasets, setup, seed, display)
         for feed in self.feeds:
             feed.number = self.at.steps * self.plan.accumulate
+        if setup.group.first:
+            folder.take()
         self.log = log.Log(run, method, display, setup)
         self.log.load_state(self.at.log)
         self.saved = self.at.steps or -1
@@ -128,25 +129,6 @@ class _Loop:
         if self.at.scaler:
             self.stepper.scaler.load_state_dict(self.at.scaler)
 
-    def _refuse(self) -> None:
-        """Go on from no training that is not there, and write over none that is."""
-        if self.plan.resume and not checkpoint.exists(self.run):
-            kept = (self.run / "weights.safetensors").exists()
-            remedy = f"begin from --weights {self.run} in another folder" if kept else ""
-            raise TrainingError(
-                f"{self.run}: no checkpoint to resume from; {remedy or 'leave out --resume'}"
-            )
-        if not self.plan.resume and checkpoint.exists(self.run):
-            raise TrainingError(
-                f"-o {self.run}: holds a training already; add --resume, or choose another folder"
-            )
-        for name in () if self.plan.resume else ("weights.safetensors", "best.safetensors"):
-            if (self.run / name).exists():  # a training's whose checkpoints were cleared away, say
-                raise TrainingError(
-                    f"-o {self.run}: holds {name}, but no checkpoint to go on from; choose another "
-                    f"folder, and --weights {self.run} to begin from them"
-                )
-
     def _steps(self) -> int | None:
         """Steps in all; None if time alone decides."""
         plan = self.plan
@@ -154,17 +136,13 @@ class _Loop:
             if plan.steps is None and plan.minutes is None:
                 raise TrainingError("say how long to train: --steps, --epochs or --minutes")
             return plan.steps
-        if not self.feeds:
+        if not self.orders:
             raise TrainingError("--epochs: this method has no data set; give --steps or --minutes")
-        epoch = self.feeds[0].order.per_epoch / plan.accumulate
+        epoch = self.orders[0].per_epoch / plan.accumulate
         return min(plan.steps or 2**63, max(1, round(plan.epochs * epoch)))
 
-    def _begin(self) -> Position:
-        """Where the training starts: at nothing, or at its last checkpoint."""
-        if self.setup.group.first:
-            self._take_folder()
-        if not self.plan.resume:
-            return Position()
+    def _resumed(self) -> Position:
+        """Where the training goes on: at its last checkpoint, which its networks take in."""
         note = self.display.note if self.setup.group.first else silent
         at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
         self._restore(kept)
@@ -172,22 +150,6 @@ class _Loop:
             log.cut(self.run, at.steps)
         self.display.note(f"resuming after step {at.steps}")
         return at
-
-    def _take_folder(self) -> None:
-        """Make the run's folder, and keep other trainings out of it."""
-        try:
-            self.run.mkdir(parents=True, exist_ok=True)
-            self._lock()
-            if not self.plan.resume:  # of one that had no checkpoint yet
-                (self.run / runs.METRICS).unlink(missing_ok=True)
-        except OSError as e:
-            raise OutputError(f"-o {self.run}: cannot make the folder: {e.strerror}") from e
-
-    def _lock(self) -> None:
-        if not self.locked:
-            self.held.enter_context(checkpoint.alone(self.run))
-            self.locked = True
-            self._refuse()  # again: one that was waited for may have left a checkpoint
 
     def _restore(self, kept: Mapping[str, Tensor]) -> None:
         try:
@@ -206,7 +168,7 @@ class _Loop:
         self.started = time.perf_counter() - self.at.seconds
         self.display.begin(self.at.steps, self.steps)
         try:
-            with _interruptible(self.setup.group.size > 1, self.display.note) as interrupted:
+            with interruptible(self.setup.group.size > 1, self.display.note) as interrupted:
                 while True:
                     stop, share = self.setup.group.agree(interrupted.is_set(), self._share())
                     if stop or share >= 1:
@@ -216,8 +178,7 @@ class _Loop:
                 if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
                     self._record(Moment(self.at.steps, share))
                 if self.saved != self.at.steps:
-                    with self.log.pause():
-                        self._save()
+                    self._look(preview=False, save=True)
         finally:
             self.log.close()
             for feed in self.feeds:
@@ -251,12 +212,7 @@ class _Loop:
             self.log.check(self.at.steps)  # waits for a GPU, so not at every step there
         if self._due(self.plan.log_every):
             self._record(moment)
-        with self.log.pause():
-            if self._due(self.plan.preview_every):
-                self._preview()
-            if self._due(self.plan.checkpoint_every):
-                self.log.check(self.at.steps)
-                self._save()
+        self._look(self._due(self.plan.preview_every), self._due(self.plan.checkpoint_every))
         done = self._share()
         left = self.at.seconds / done * (1 - done) if done else 0.0
         self.display.step(self.at.steps, done, left)
@@ -269,32 +225,51 @@ class _Loop:
         return bool(every) and self.at.steps % every == 0
 
     def _epoch(self) -> float:
-        if not self.feeds:
+        if not self.orders:
             return 0.0
-        return self.at.steps * self.plan.accumulate / self.feeds[0].order.per_epoch
+        return self.at.steps * self.plan.accumulate / self.orders[0].per_epoch
+
+    def _look(self, preview: bool, save: bool) -> None:
+        """Preview what the averaged networks do; validate and save them. One process does."""
+        if save:
+            self.log.check(self.at.steps)
+            self.saved = self.at.steps
+        if not self.setup.group.first or not (preview or save):
+            return
+        with self.log.pause():
+            with self._averaged():
+                if preview:
+                    self._preview()
+                if save:
+                    self._validate()
+                    self._save_weights()
+            if save:
+                self._save_checkpoint()
 
     @contextlib.contextmanager
-    def _shown(self) -> Iterator[None]:
-        """The networks as they will be used: averaged, in eval mode, the same random numbers."""
+    def _averaged(self) -> Iterator[None]:
+        """The networks as they will be used: averaged, calibrated and in eval mode."""
         nets = [*self.trainer.model.networks.values()]
         training = [net.training for net in nets]
-        seed_everything(derive(self.seed, "preview"))
         with self.average.applied():
-            for net in nets:
-                net.eval()
-            self.trainer.calibrate()
             try:
+                for net in nets:
+                    net.eval()
+                self._draw_as_always()
+                self.trainer.calibrate()
                 yield
             finally:
                 for net, mode in zip(nets, training, strict=True):
                     net.train(mode)
 
+    def _draw_as_always(self) -> None:
+        """The same random numbers every time, so that what is shown compares."""
+        seed_everything(derive(self.seed, "preview"))
+
     def _preview(self) -> None:
-        if not self.setup.group.first:
-            return
+        self._draw_as_always()
         folder = self.run / "previews"
-        with self._shown():
-            artifacts = self.trainer.preview()
+        artifacts = self.trainer.preview()
         try:
             folder.mkdir(exist_ok=True)
         except OSError as e:
@@ -303,33 +278,27 @@ class _Loop:
             name = f"{self.at.steps:07}-{i}" if i else f"{self.at.steps:07}"
             write_file(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
 
-    def _save(self) -> None:
-        """Validate, then write checkpoint and weights; one process does."""
-        self.saved = self.at.steps
-        if not self.setup.group.first:
-            return
-        with self._shown():
-            figures = {name: float(value) for name, value in self.trainer.validate().items()}
-            if figures:
-                self.log.validation(self.at.steps, figures)
-                score = next(iter(figures.values()))
-                if math.isfinite(score) and (self.at.best is None or score < self.at.best):
-                    self.at.best, self.at.best_step = score, self.at.steps
-            names = ["weights"] + ["best"] * (self.at.best_step == self.at.steps)
-            done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
-            recipe = self.hyper | done
-            for name in names:
-                weights.save(
-                    self.run / f"{name}.safetensors",
-                    self.trainer.model,
-                    self.method,
-                    recipe=json.dumps(recipe, sort_keys=True),
-                    **self.metadata,
-                )
+    def _validate(self) -> None:
+        self._draw_as_always()
+        figures = {name: float(value) for name, value in self.trainer.validate().items()}
+        if figures:
+            self.log.validation(self.at.steps, figures)
+            score = next(iter(figures.values()))
+            if math.isfinite(score) and (self.at.best is None or score < self.at.best):
+                self.at.best, self.at.best_step = score, self.at.steps
+
+    def _save_weights(self) -> None:
+        done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
+        recipe = json.dumps(self.hyper | done, sort_keys=True)
+        for name in ["weights"] + ["best"] * (self.at.best_step == self.at.steps):
+            path = self.run / f"{name}.safetensors"
+            weights.save(path, self.trainer.model, self.method, recipe=recipe, **self.metadata)
+
+    def _save_checkpoint(self) -> None:
+        """Last, because it is what says that the rest is there."""
         self.at.log = self.log.state()
         if self.stepper.scaler.is_enabled():
             self.at.scaler = self.stepper.scaler.state_dict()
-        # last, because it is what says that the rest is there
         kept = state.collect(self.trainer, self.average)
         checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
 
@@ -337,39 +306,3 @@ class _Loop:
 def _fingerprint(samples: Any) -> str:
     named = getattr(samples, "fingerprint", None)
     return named() if named else str(len(samples))
-
-
-@contextlib.contextmanager
-def _interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Ctrl-C, a scheduler's SIGTERM or a closed terminal sets the event: the step is finished.
-
-    A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
-    processes got from the terminal already.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    closed = getattr(signal, "SIGHUP", None)  # the terminal was, or the connection to it broke
-    if closed and signal.getsignal(closed) != signal.SIG_IGN:  # as nohup asks for
-        before[closed] = signal.getsignal(closed)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def first(*_: object) -> None:
-        said = event.is_set()
-        event.set()
-        if not said:
-            note("finishing this step, then saving")
-        if not patient:
-            restore()
-
-    for number in before:
-        signal.signal(number, first)
-    try:
-        yield event
-    finally:
-        restore()

@@ -70,14 +70,11 @@ def _series(
     records: Sequence[Mapping[str, Any]], validations: Sequence[Mapping[str, Any]]
 ) -> dict[str, list[tuple[int, float]]]:
     found: dict[str, list[tuple[int, float]]] = {}
-    for record in records:
-        for name, value in record["terms"].items():
-            found.setdefault(name, []).append((record["step"], value))
-    for record in validations:
-        for name, value in record["validation"].items():
-            if value is None or not math.isfinite(value):
-                continue
-            found.setdefault(f"validation: {name}", []).append((record["step"], value))
+    for prefix, lines, key in (("", records, "terms"), ("validation: ", validations, "validation")):
+        for line in lines:
+            for name, value in line[key].items():
+                if value is not None and math.isfinite(value):
+                    found.setdefault(prefix + name, []).append((line["step"], value))
     for name in ("per_second", "rate"):
         found[{"per_second": "pictures a second", "rate": "learning rate, share"}[name]] = [
             (record["step"], record[name]) for record in records

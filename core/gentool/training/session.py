@@ -78,9 +78,7 @@ def train(
     display, run = display or Display(), expand(run)
     group = join(device)
     compute = _compute(group, device, precision, threads)
-    torch.backends.cudnn.benchmark = (
-        True  # batches have one size, so the quickest can be looked for
-    )
+    torch.backends.cudnn.benchmark = True  # batches have one size: look for the quickest
     setup = Setup(plan, compute, group, display.note, continues=plan.resume or start is not None)
     with all_or_none(group), _memory_explained():
         seed_everything(derive(seed, "networks"))  # the same in every process

@@ -65,9 +65,8 @@ def _restore_optimizers(updates: Sequence[Update], state: Mapping[str, Tensor]) 
         for name, value in _part(state, f"optimizer.{number}."):
             index, _, slot = name.partition(".")
             like = learned[int(index)]
-            if (
-                value.dim() and value.shape == like.shape
-            ):  # lies in memory as it did, or steps become slower
+            if value.dim() and value.shape == like.shape:
+                # lies in memory as it did, or steps become slower
                 slots[int(index)][slot] = torch.empty_like(like, dtype=value.dtype).copy_(value)
             else:
                 slots[int(index)][slot] = value.clone()  # Windows removes no file that is in use

@@ -218,6 +218,16 @@ def count(samples: Pictures | Samples) -> int:
     return len(samples)
 
 
+def orders(datasets: Sequence[Pictures | Samples], setup: Setup, seed: int) -> list[Order]:
+    """Which samples of each data set of a trainer make which batch.
+
+    Raises:
+        TrainingError: a set is too small for one step, or not map-style.
+    """
+    size, group = (setup.plan.batch_size, setup.plan.accumulate), setup.group
+    return [Order(count(d), *size, group, derive(seed, i)) for i, d in enumerate(datasets)]
+
+
 def feeds(
     datasets: Sequence[Pictures | Samples], setup: Setup, seed: int, progress: Progress
 ) -> list[Feed]:
@@ -227,10 +237,7 @@ def feeds(
         TrainingError: a set is too small for one step, cannot be read, or is not map-style.
     """
     plan, found = setup.plan, []
-    for number, samples in enumerate(datasets):
-        order = Order(
-            count(samples), plan.batch_size, plan.accumulate, setup.group, derive(seed, number)
-        )
+    for samples, order in zip(datasets, orders(datasets, setup, seed), strict=True):
         if isinstance(samples, Pictures):
             keep_decoded(
                 samples, setup.device, plan.cache, progress, max(1, setup.group.local_size)

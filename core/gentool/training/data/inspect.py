@@ -94,6 +94,7 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
 
 def contact_sheet(pictures: Pictures, bad: Sequence[str], count: int = 64, side: int = 96) -> Grid:
     """Some pictures of a set, evenly chosen, each scaled to fit a square of ``side`` pixels."""
-    sound = [i for i in range(len(pictures)) if pictures.name(i) not in set(bad)]
+    damaged = set(bad)
+    sound = [i for i in range(len(pictures)) if pictures.name(i) not in damaged]
     chosen = sound[:: max(1, len(sound) // count)][:count]
     return Grid([resize(pictures.pixels(i).float() / 255, side) for i in chosen])

@@ -1,0 +1,107 @@
+"""A training's folder: no training that is there is written over, none writes beside another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gentool.errors import OutputError, TrainingError
+from gentool.files import check_writable
+from gentool.training import checkpoint, runs
+
+LOCK = ".lock"  # stays behind, empty
+PATIENCE = 10.0  # seconds; workers of a training that was killed outlive it for some
+
+
+class Folder:
+    """The folder that one training writes into; nothing is made before :meth:`take`.
+
+    Args:
+        path: of the folder.
+        resume: whether a training that is there goes on.
+        held: keeps other trainings out for as long as it is open.
+        first: whether this process is the one that writes.
+
+    Raises:
+        TrainingError: there is no training to resume, one that would be written over, or one that
+            still writes.
+        OutputError: nothing can be written there.
+    """
+
+    def __init__(
+        self, path: Path, resume: bool, held: contextlib.ExitStack, first: bool = True
+    ) -> None:
+        self.path, self.resume, self.held = path, resume, held
+        self._locked = False
+        self._refuse()
+        if first:
+            check_writable(path)
+            if path.is_dir():
+                self._lock()
+
+    def take(self) -> None:
+        """Make it, and keep other trainings out of it.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            if not self.resume:  # of one that had no checkpoint yet
+                (self.path / runs.METRICS).unlink(missing_ok=True)
+        except OSError as e:
+            raise OutputError(f"-o {self.path}: cannot make the folder: {e.strerror}") from e
+
+    def _lock(self) -> None:
+        if not self._locked:
+            self.held.enter_context(_alone(self.path))
+            self._locked = True
+            self._refuse()  # again: one that was waited for may have left a checkpoint
+
+    def _refuse(self) -> None:
+        """Go on from no training that is not there, and write over none that is."""
+        path = self.path
+        if self.resume:
+            if not checkpoint.exists(path):
+                kept = (path / "weights.safetensors").exists()
+                begin = f"begin from --weights {path} in another folder"
+                remedy = begin if kept else "leave out --resume"
+                raise TrainingError(f"{path}: no checkpoint to resume from; {remedy}")
+            return
+        if checkpoint.exists(path):
+            raise TrainingError(
+                f"-o {path}: holds a training already; add --resume, or choose another folder"
+            )
+        for name in ("weights.safetensors", "best.safetensors"):
+            if (path / name).exists():  # a training's whose checkpoints were cleared away, say
+                raise TrainingError(
+                    f"-o {path}: holds {name}, but no checkpoint to go on from; choose another "
+                    f"folder, and --weights {path} to begin from them"
+                )
+
+
+@contextlib.contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Keep other trainings from writing into a folder, until the body or this process ends.
+
+    Raises:
+        TrainingError: another one writes there.
+    """
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise TrainingError(
+            f"-o {run}: another training is writing there; wait until it has ended, or choose "
+            "another folder"
+        ) from None
+    except (NotImplementedError, OSError):
+        pass  # some network file systems know no locks
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,44 @@
+"""A clean end: Ctrl-C, a scheduler or a closed terminal ask a training to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[threading.Event]:
+    """Ctrl-C, a scheduler's SIGTERM or a closed terminal sets the event: the step is finished.
+
+    A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
+    processes got from the terminal already.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    closed = getattr(signal, "SIGHUP", None)  # the terminal was, or the connection to it broke
+    if closed and signal.getsignal(closed) != signal.SIG_IGN:  # as nohup asks for
+        before[closed] = signal.getsignal(closed)
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def first(*_: object) -> None:
+        said = event.is_set()
+        event.set()
+        if not said:
+            note("finishing this step, then saving")
+        if not patient:
+            restore()
+
+    for number in before:
+        signal.signal(number, first)
+    try:
+        yield event
+    finally:
+        restore()
