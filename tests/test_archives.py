@@ -4,18 +4,16 @@ import stat
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import wheels
-from wheels import INFO, METADATA, PLUGIN, files, write
 
 from gentool import InstallError, PluginError, registry
 from gentool.cli.main import invoke
 from gentool.install.archive import read_wheel
 from gentool.install.contents import cards, records, verify
+
+from . import wheels
+from .wheels import INFO, METADATA, PLUGIN, files, write
 
 
 def checked(path, row=None):

@@ -161,8 +161,8 @@ MISTAKES = [
     ("run adain --content C --style S --alpha x", "got 'x'"),
     ("run adain --content C --style S --content-size 1.5", "whole number"),
     (
-        "run adain --content C --style S --style-size 4",
-        "--style-size: must be between 16 and 65536, got 4",
+        "run adain --content C --style S --style-size 70000",
+        "--style-size: must be between 0 and 65536, got 70000",
     ),
     ("run adain --content C --style S --preserve-color luma", "or histogram, got 'luma'"),
     ("run adain --content C --style S --device cuda:9", "no CUDA device; try --device auto"),

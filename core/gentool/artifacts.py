@@ -172,14 +172,14 @@ class File(_Savable):
         data: the whole file.
         suffix: its only suffix.
         name: proposed file name without suffix.
-        part, made_from: see :class:`Artifact`.
+        made_from, part: see :class:`Artifact`.
     """
 
     data: bytes
     suffix: str = ".bin"
     name: str = "file"
-    part: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
         if suffix.lower() != self.suffix.lower():
@@ -194,13 +194,13 @@ class Figures(_Savable):
     Attributes:
         values: numbers or texts by name; nan and infinities are written as texts.
         name: proposed file name without suffix.
-        part, made_from: see :class:`Artifact`.
+        made_from, part: see :class:`Artifact`.
     """
 
     values: Mapping[str, float | int | str] = field(default_factory=dict)
     name: str = "figures"
-    part: str = ""
     made_from: Mapping[str, str] = field(default_factory=dict)
+    part: str = ""
     suffix = ".json"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:

@@ -54,8 +54,8 @@ class BatchError(GentoolError):
 
     Attributes:
         failures: (name of the item, reason) of each that failed.
-        results: the artifacts of those that went through, as they were given: those of
-            :meth:`gentool.Method.run` know how they were made.
+        results: the artifacts of those that succeeded; from :meth:`gentool.Method.run`, with
+            their provenance.
     """
 
     def __init__(self, failures: Sequence[tuple[str, str]], results: Sequence[object] = ()) -> None:

@@ -60,6 +60,6 @@ def duplicates(made: Tensor, real: Tensor) -> float:
 
 
 def _nearest(points: Tensor, among: Tensor, number: int) -> Tensor:
-    """Distance to the so-manieth nearest; where there are fewer, to the farthest."""
+    """Distance of each row to its ``number``-th nearest, or to the farthest of fewer."""
     number = min(number, len(among))
     return torch.cdist(points, among).topk(number, largest=False).values[:, -1]

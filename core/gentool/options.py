@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import glob
+import re
 import textwrap
 import types
 import typing
@@ -150,7 +151,7 @@ PathList = Annotated[
     Field(min_length=1),
     pydantic.BeforeValidator(_paths),
 ]
-"""One or several paths and glob patterns. Whether there is something, the action has to see."""
+"""One or several paths and glob patterns. The action checks that they exist."""
 
 
 def _image(value: Any) -> Any:
@@ -229,6 +230,7 @@ def _has_path(value: Any) -> bool:
 
 
 _LIMITS = ("ge", "gt", "le", "lt")
+_FLAG = re.compile(r"--([a-z][a-z0-9-]*)")
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -283,8 +285,9 @@ def flag(name: str, prefix: str = "--") -> str:
 def _explain(model: type[Options], error: Any, prefix: str) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     where, kind, context = flag(name, prefix), error["type"], error.get("ctx", {})
-    if not name:
-        return str(context.get("error", error["msg"]))
+    if not name:  # of several fields: plugins name them as flags
+        said = str(context.get("error", error["msg"]))
+        return said if prefix else _FLAG.sub(lambda found: found[1].replace("-", "_"), said)
     if kind == "missing" and len(error["loc"]) == 1:
         return f"{where}: is required"
     if kind == "extra_forbidden":

@@ -66,11 +66,13 @@ class Talk(Progress):
         within = self._bar is not None
         with self._shown() as bar:
             task = bar.add_task(what, total=len(items))
-            for item in items:
-                yield item
-                bar.advance(task)
-            if within:  # the outer one stays to the end
-                bar.remove_task(task)
+            try:
+                for item in items:
+                    yield item
+                    bar.advance(task)
+            finally:
+                if within:  # the outer one stays to the end
+                    bar.remove_task(task)
 
     @contextlib.contextmanager
     def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:

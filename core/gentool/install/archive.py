@@ -241,7 +241,9 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, dict[str, str]]:
     if name not in archive.namelist():
         return {}
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=True)
+    parser = configparser.ConfigParser(
+        delimiters=("=",), comment_prefixes=("#",), default_section="", interpolation=None
+    )  # as gentool.environment reads it: nothing is hidden from one of them
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
         parser.read_string(_read(archive, name).decode())

@@ -31,7 +31,7 @@ _RANGE = r"[<>=!~]=?[\d.*]+(, *[<>=!~]=?[\d.*]+)*"
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """One set of weights of a plugin; the fields are those of :class:`gentool.WeightsFile`."""
+    """One set of weights of a plugin; the fields are some of :class:`gentool.WeightsFile`."""
 
     name: str
     file: str

@@ -15,7 +15,7 @@ from gentool.testing.subject import Finding, Skip, Subject
 
 def help_is_shown(subject: Subject) -> Iterator[Finding]:
     for line in _lines(subject):
-        code, out, err = _invoke([*line, "--help"])
+        code, out, err = captured([*line, "--help"])
         if code != OK or "Usage:" not in out:
             shown = " ".join(line)
             yield Finding(
@@ -27,7 +27,7 @@ def help_is_shown(subject: Subject) -> Iterator[Finding]:
 def a_bad_value_is_one_line_and_exit_code_2(subject: Subject) -> Iterator[Finding]:
     for line in _lines(subject):
         for word in ("--no-such-flag", *_numbers(subject, line)):
-            code, _, err = _invoke([*line, word, "nonsense"])
+            code, _, err = captured([*line, word, "nonsense"])
             if code != USER_ERROR or err.count("\n") != 1:
                 yield Finding(
                     f"gentool {' '.join(line)} {word} nonsense exits {code} and says "
@@ -60,7 +60,7 @@ def _numbers(subject: Subject, line: list[str]) -> list[str]:
     ]
 
 
-def _invoke(line: list[str]) -> tuple[int, str, str]:
+def captured(line: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = invoke(line)

@@ -21,7 +21,7 @@ class Conformance:
             ``examples``, pictures that the kit makes, or their default.
         training: values to train with, by field, or a static method that is given a folder to
             put files into and returns them.
-        losses: for losses and metrics that take something other than two pictures or whose class
+        calls: for losses and metrics that take something other than two pictures or whose class
             needs arguments: by name, a function that gives the object, a prediction that requires
             a gradient, and a target.
 
@@ -32,13 +32,13 @@ class Conformance:
     plugin: ClassVar[str]
     options: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     training: ClassVar[Mapping[str, Any] | Callable[[Path], Mapping[str, Any]]] = {}
-    losses: ClassVar[Mapping[str, Callable[[], tuple[Any, Any, Any]]]] = {}
+    calls: ClassVar[Mapping[str, Callable[[], tuple[Any, Any, Any]]]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "plugin" in vars(cls):
             for entry in find(cls.plugin):
-                subject = Subject(entry, cls.options, cls.training, cls.losses)
+                subject = Subject(entry, cls.options, cls.training, cls.calls)
                 kind = "extension_" if entry.group == EXTENSIONS else ""
                 for check in checks(entry):
                     setattr(cls, f"test_{kind}{check.__name__}", _test(check, subject))

@@ -86,9 +86,9 @@ def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
     tried = False
     for action in subject.card.actions:
         fields = cards.resolve(action.options).model_fields
-        batches = (i.alias or n for n, i in fields.items() if takes_pictures(i) == "batch")
-        name = next(batches, None)
-        if name is None:
+        batches = ((n, i.alias or n) for n, i in fields.items() if takes_pictures(i) == "batch")
+        field, name = next(batches, (None, ""))
+        if field is None:
             continue
         tried = True
         paths = [subject.picture(*size, number) for number, size in enumerate(BATCH)]
@@ -115,6 +115,11 @@ def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
                     f"{action.name} of a batch differs from that of item {i} alone by {off:.2g}",
                     remedy,
                 )
+        if any(field not in artifact.made_from for artifact in together):
+            yield Finding(
+                f"{action.name} of a batch does not tell which item a result was made from",
+                f"give artifacts made_from={{'{field}': name_of(item)}}; files keep it",
+            )
     if not tried:
         raise Skip("no action takes several pictures")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gentool import cards
 from gentool.cards import NAME, Record
-from gentool.testing.command import _invoke
+from gentool.testing.command import captured
 from gentool.testing.subject import Finding, Skip, Subject
 
 
@@ -52,7 +52,7 @@ def losses_give_named_terms_with_a_gradient(subject: Subject) -> Iterator[Findin
                 problem = f"term '{name}' of loss '{record.name}' has no finite gradient"
                 yield Finding(problem, remedy)
     if not tried:
-        raise Skip("no loss that can be called with two pictures; give Conformance.losses")
+        raise Skip("no loss that can be called with two pictures; give Conformance.calls")
 
 
 def metrics_give_named_figures(subject: Subject) -> Iterator[Finding]:
@@ -71,12 +71,12 @@ def metrics_give_named_figures(subject: Subject) -> Iterator[Finding]:
             if not isinstance(value, int | float) or math.isnan(value):
                 yield Finding(f"figure '{name}' of metric '{record.name}' is {value!r}", remedy)
     if not tried:
-        raise Skip("no metric that can be called with two pictures; give Conformance.losses")
+        raise Skip("no metric that can be called with two pictures; give Conformance.calls")
 
 
 def commands_show_their_help(subject: Subject) -> Iterator[Finding]:
     for record in _offers(subject, "commands") or _none("command"):
-        code, out, err = _invoke([record.name, "--help"])
+        code, out, err = captured([record.name, "--help"])
         if code or "Usage:" not in out:
             problem = f"gentool {record.name} --help exits {code}: {err.strip()[-200:]}"
             yield Finding(problem, f"{record.reference} must be a click.Command")
@@ -97,8 +97,8 @@ def _called(subject: Subject, record: Record) -> tuple[Any, Any] | None:
     """What a loss or metric gives, and its prediction; None if nothing suits it."""
     import torch
 
-    if record.name in subject.losses:
-        call, prediction, target = subject.losses[record.name]()
+    if record.name in subject.calls:
+        call, prediction, target = subject.calls[record.name]()
         return call(prediction, target), prediction
     generator = torch.Generator().manual_seed(0)
     prediction, target = (torch.rand(2, 3, 48, 40, generator=generator) for _ in range(2))

@@ -7,7 +7,6 @@ from skimage import data
 
 import gentool
 from gentool import WeightsError, weights
-from gentool.color import keep_luminance, match_colors
 from gentool_adain.nets import AdaIN, Config
 from gentool_adain.statistics import Style, adain
 
@@ -159,28 +158,3 @@ def test_saved_and_loaded_weights_are_bit_exact(tmp_path):
 def test_configs_out_of_bounds_are_refused(config, reason):
     with pytest.raises(WeightsError, match=reason):
         AdaIN.from_config(config)
-
-
-def test_keep_luminance_takes_only_light_and_dark():
-    torch.manual_seed(0)
-    content, result = torch.rand(3, 8, 8) * 0.2 + 0.4, torch.rand(3, 8, 8) * 0.2 + 0.4
-    kept = keep_luminance(result, content)
-    luma = torch.tensor([0.299, 0.587, 0.114])
-    assert torch.allclose(
-        torch.einsum("c,chw->hw", luma, kept),
-        torch.einsum("c,chw->hw", luma, result),
-        atol=2e-3,
-    )
-
-
-def test_match_colors_takes_mean_and_covariance(content, style):
-    matched = match_colors(style * 0.4 + 0.3, content * 0.4 + 0.3)
-    target = content * 0.4 + 0.3
-    assert torch.allclose(matched.mean((1, 2)), target.mean((1, 2)), atol=0.01)
-    assert torch.allclose(matched.flatten(1).cov(), target.flatten(1).cov(), atol=0.003)
-
-
-def test_match_colors_of_grey_and_flat_pictures_is_finite(content):
-    grey = content.mean(0, keepdim=True).expand(3, -1, -1)
-    for a, b in ((grey, content), (content, grey), (torch.zeros(3, 4, 4), content)):
-        assert match_colors(a, b).isfinite().all()

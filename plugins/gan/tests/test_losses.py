@@ -57,9 +57,9 @@ def test_cutout_takes_a_square_of_half_the_side():
 def test_augmentations_let_gradients_through_and_follow_the_generator(word):
     x = torch.rand(6, 3, 16, 16, requires_grad=True)
     torch.manual_seed(3)
-    first = augment(x, word)
+    first = augment(x, [word])
     torch.manual_seed(3)
-    assert torch.equal(augment(x, word), first)
+    assert torch.equal(augment(x, [word]), first)
     first.sum().backward()
     assert first.shape == x.shape
     assert x.grad.isfinite().all()
@@ -69,4 +69,4 @@ def test_augmentations_let_gradients_through_and_follow_the_generator(word):
 
 def test_no_policy_changes_nothing():
     x = torch.rand(2, 3, 8, 8)
-    assert augment(x, "") is x
+    assert augment(x, []) is x

@@ -70,15 +70,12 @@ def test_the_prior_alone_is_scored_by_itself_and_needs_weights(photos):
 def test_details_and_prior_leave_encoder_and_decoder_alone(photos):
     trainer, stepper, batches = build(photos)
     with_them = [stepper(Moment(step, 0.0), batches) for step in range(3)]
-    before = {n: p.clone() for n, p in trainer.model.decoder.named_parameters()}
-    total, _ = trainer.samples(Moment(3, 0.0), batches[0][0])
     trainer.model.requires_grad_(True)
     trainer.model.zero_grad()
     total, _ = trainer.samples(Moment(3, 0.0), batches[0][0])
     total.backward()
     assert all(p.grad is None for p in trainer.model.encoder.parameters())
     assert all(p.grad is None for p in trainer.model.decoder.parameters())
-    assert all(torch.equal(before[n], p) for n, p in trainer.model.decoder.named_parameters())
     assert {"bound kl", "bound reconstruction", "samples prior"} <= set(with_them[0])
 
 

@@ -33,14 +33,16 @@ def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):
             content = context.read(source)
-            pixels = resize(content.pixels, options.content_size)
-            alpha = None if content.alpha is None else resize(content.alpha, options.content_size)
+            long = options.content_size or None
+            pixels = resize(content.pixels, long)
+            alpha = None if content.alpha is None else resize(content.alpha, long)
             regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
             canvas = Canvas(model, pixels, context, options.tile, regions)
             made_from = {"content": name_of(source)}
             if options.blended:
                 together = [style(pixels) for _, _, style in styles]
-                target = _regions(together) if masks else _mix(together, options.style_weights)
+                weights = options.style_weights or ()
+                target = _regions(together) if masks else _mix(together, weights)
                 names = "+".join(name for _, name, _ in styles)
                 painted = paint(canvas, target, options)
                 yield Image(painted, alpha, f"{content.name}-{names}", made_from)
@@ -56,7 +58,7 @@ def interpolate(
 ) -> Iterator[Grid | Animation]:
     """Yield one content painted in styles between those given."""
     content = context.read(options.content)
-    pixels = resize(content.pixels, options.content_size)
+    pixels = resize(content.pixels, options.content_size or None)
     styles = [encode(pixels) for _, _, encode in _styles(model, options, context)]
     canvas = Canvas(model, pixels, context, options.tile)
     animation = options.layout == "animation"
@@ -109,7 +111,7 @@ def _styles(
     for source in options.style:
         with context.guard(source, options.style if each_alone else [source]):
             style = context.read(source)
-            pixels = resize(style.pixels, options.style_size)
+            pixels = resize(style.pixels, options.style_size or None)
             found.append((source, style.name, _encoding(model, pixels, options, context)))
     if not found:
         raise GentoolError(f"no style can be read: {context.failures[0][1]}")
@@ -125,9 +127,10 @@ def _encoding(model: AdaIN, style: Tensor, options: PaintOptions, context: Conte
     return lambda _: encoded
 
 
-def _mix(styles: Sequence[Style], weights: Sequence[float] | None) -> Style:
+def _mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
     """The weighted mean of styles (eq. 15 of the paper)."""
-    shares = [w / sum(weights or [1]) for w in weights or [1]]
+    total = sum(weights)
+    shares = [w / total for w in weights]
     return Style(
         *(
             torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)

@@ -16,11 +16,12 @@ class PaintOptions(Options):
         description="Keep the content's colors: luminance takes only light and dark from the "
         "result, histogram first gives the style the content's colors",
     )
-    style_size: int | None = Field(
+    style_size: int = Field(
         512,
-        ge=16,
+        ge=0,
         le=65536,
-        description="Long side to bring the style to, pixels: larger gives larger strokes",
+        description="Long side to bring the style to, pixels: larger gives larger strokes; 0 keeps "
+        "its own",
     )
     tile: int = Field(
         1024,
@@ -45,11 +46,8 @@ class _StylizeInputs(Options):
         description="Where each style goes, one picture for each: white all of it, black none; "
         "what no mask covers stays the content",
     )
-    content_size: int | None = Field(
-        None,
-        ge=1,
-        le=65536,
-        description="Long side to bring the content to, pixels (default: keep)",
+    content_size: int = Field(
+        0, ge=0, le=65536, description="Long side of the result, pixels; 0 keeps the content's"
     )
 
 
@@ -85,8 +83,8 @@ class _InterpolateInputs(Options):
     )
     steps: int = Field(5, ge=2, le=64, description="Pictures from one style to the next")
     fps: float = Field(8.0, gt=0, le=100, description="Frames a second of the animation")
-    content_size: int | None = Field(
-        320, ge=1, le=65536, description="Long side of each picture, pixels"
+    content_size: int = Field(
+        320, ge=0, le=65536, description="Long side of each picture, pixels; 0 keeps the content's"
     )
 
 

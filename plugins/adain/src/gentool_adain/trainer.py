@@ -11,12 +11,13 @@ from torch import Tensor
 from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
+from gentool_adain.distances import STYLE_LAYERS
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import TrainOptions
 from gentool_perceptual.features import Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+PIXELS = 20.0  # weight of reproducing the content in the first steps, which learn nothing else
 PREVIEWS = 6
 
 
@@ -82,7 +83,7 @@ class AdaINTrainer(Trainer):
             + o.style_weight * terms["style"]
             + o.gram_weight * terms["gram"]
             + o.range_weight * terms["range"]
-            + (20 * terms["pixels"] if reproducing else o.identity_weight * terms["identity"])
+            + (PIXELS * terms["pixels"] if reproducing else o.identity_weight * terms["identity"])
         )
         return total, terms
 

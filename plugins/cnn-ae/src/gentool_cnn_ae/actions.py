@@ -37,7 +37,7 @@ def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterat
             picture = _read(source, context)
             data = codec.compress(picture.pixels, options.quality - 1, picture.alpha)
             context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
-            yield File(data, ".gta", picture.name)
+            yield File(data, ".gta", picture.name, made_from={"input": name_of(source)})
 
 
 def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> Iterator[Image]:
@@ -46,7 +46,8 @@ def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> It
     for path in context.each(options.input, "decompress"):
         with context.guard(path, options.input), _named(path):
             found = codec.decompress(_bytes(path))
-            yield Image(found.pixels, found.alpha, path.stem.removesuffix(LABEL))
+            name = path.stem.removesuffix(LABEL)
+            yield Image(found.pixels, found.alpha, name, {"input": path.name})
 
 
 def reconstruct(
@@ -74,7 +75,7 @@ def reconstruct(
             )
             made_from = {"input": name_of(source)}
             yield Image(found.pixels, found.alpha, picture.name, made_from)
-            yield Figures(values, picture.name, part="figures")
+            yield Figures(values, picture.name, made_from, part="figures")
 
 
 def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator[Image]:

@@ -27,9 +27,8 @@ from gentool_cnn_ae.nets import CnnAe, lambdas
 from gentool_cnn_ae.options import LEVELS
 
 TILE = 128  # positions a side; 2048 pixels. Part of the format: contexts end with a tile
-PRICE = (
-    2.5  # times what an error costs by itself: one also misleads the contexts of others. Measured
-)
+# times what an error costs by itself: one also misleads the contexts of others. Measured
+PRICE = 2.5
 LARGE = 178_956_970  # pixels; beyond, as with any picture, only what the user says is trusted
 
 

@@ -17,7 +17,6 @@ from gentool_cnn_ae.prior import FAR, chessboard
 from gentool_cnn_ae.tables import SCALES, SHIFTS, TOTAL, radius, shape
 
 Array = NDArray[Any]
-Letters = NDArray[np.int32]
 RADII = np.array([radius(scale) for scale in range(SCALES)])
 LARGEST = 2**15 - 1  # of a symbol
 

@@ -1,7 +1,7 @@
 """Options of the codec's actions and of its training."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import field_validator
 
@@ -10,19 +10,16 @@ from gentool import Field, ImageFiles, Options, PathList
 LEVELS = 8  # of quality
 
 
-def quality() -> int:
-    """The field that compress and reconstruct share."""
-    found: int = Field(
-        5, ge=1, le=LEVELS, description="1 for the smallest file to 8 for the best picture"
-    )
-    return found
+Quality = Annotated[
+    int, Field(ge=1, le=LEVELS, description="1 for the smallest file to 8 for the best picture")
+]
 
 
 class CompressOptions(Options):
     input: ImageFiles = Field(
         description="Picture to compress: a file, several, a folder or a glob"
     )
-    quality: int = quality()
+    quality: Quality = 5
 
 
 class DecompressOptions(Options):
@@ -47,7 +44,7 @@ class ReconstructOptions(Options):
     input: ImageFiles = Field(
         description="Picture to compress and decompress: a file, several, a folder or a glob"
     )
-    quality: int = quality()
+    quality: Quality = 5
 
 
 class DenoiseOptions(Options):

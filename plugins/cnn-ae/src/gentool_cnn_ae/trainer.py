@@ -85,9 +85,8 @@ class CnnAeTrainer(Trainer):
         noise[:clean] = 0
         rate, error = self.terms(pictures, levels, noise)
         cost = self.lambdas[levels] * error
-        total = (self.weights[levels] * (rate + cost))[:clean].sum() + DENOISING * error[
-            clean:
-        ].sum()
+        coded = self.weights[levels] * (rate + cost)
+        total = coded[:clean].sum() + DENOISING * error[clean:].sum()
         return total / count, {
             "bpp": rate[:clean].mean(),
             "distortion": cost[:clean].mean(),

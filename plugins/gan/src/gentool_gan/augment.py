@@ -6,6 +6,8 @@ by heart and the generator does not learn to make the changes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,14 +16,13 @@ SHIFT = 1 / 8  # of the side, at most
 HOLE = 1 / 2  # of the side
 
 
-def augment(pictures: Tensor, policy: str) -> Tensor:
+def augment(pictures: Tensor, policy: Iterable[str]) -> Tensor:
     """(N,3,S,S) in -1..1 changed by each word of ``policy``: color, translation, cutout.
 
     Every picture draws for itself, from torch's global generator of its device.
     """
-    for word in policy.split(","):
-        if word:
-            pictures = AUGMENTATIONS[word](pictures)
+    for word in policy:
+        pictures = AUGMENTATIONS[word](pictures)
     return pictures
 
 

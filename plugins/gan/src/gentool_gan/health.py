@@ -60,9 +60,9 @@ class Health:
 
     def _look_at(self, name: str, optimizer: Optimizer) -> None:
         """Look at one network before its weights change, and at the figures with the first."""
-        if self.step % EVERY < EVERY - 1:
-            return
         step = self.step + 1
+        if step % EVERY:
+            return
         if name == "discriminator":
             self._look_at_figures(step)
         norm, usual = _gradient(optimizer), self.usual[name].item()

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from gentool import Context, GentoolError, UsageError, WeightsError
-from gentool.artifacts import File
 from gentool.errors import did_you_mean
 from gentool.weights import fingerprint, read_header, read_tensors
 from gentool_gan.nets import GAN
@@ -82,15 +81,15 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     return on_circle * torch.lerp(long_a, long_b, share)
 
 
-def pack(model: GAN, latents: Tensor, labels: Tensor | None, name: str, part: str = "") -> File:
-    """Latents (N,L), and labels (N,) where there are classes, as a file."""
+def pack(model: GAN, latents: Tensor, labels: Tensor | None) -> bytes:
+    """Latents (N,L), and labels (N,) where there are classes, as a file's bytes."""
     from safetensors.torch import save
 
     names = [] if labels is None else [model.config.classes[int(label)] for label in labels]
     content = {"latents": latents.detach().float().cpu().contiguous()}
     # all under one key: safetensors writes several in another order each time
     about = json.dumps({"classes": names, "model": fingerprint(model.generator)})
-    return File(save(content, {"about": about}), ".safetensors", name, part)
+    return save(content, {"about": about})
 
 
 def unpack(model: GAN, paths: Sequence[Path]) -> tuple[list[Tensor], list[str | None]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class Config:
     net: str = "residual"
     widths: tuple[int, ...] = WIDTHS[32]
     latent: int = 128
-    classes: tuple[str, ...] = field(default_factory=tuple)
+    classes: tuple[str, ...] = ()
 
     @property
     def stages(self) -> int:

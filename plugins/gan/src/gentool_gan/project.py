@@ -38,7 +38,8 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
             made_from = {"image": name_of(source)}
             yield Image(found, name=picture.name, made_from=made_from)
             names = label[None] if model.config.classes else None
-            yield pack(model, latent[None], names, picture.name, "latent")
+            data = pack(model, latent[None], names)
+            yield File(data, ".safetensors", picture.name, made_from, part="latent")
 
 
 def fit(

@@ -44,14 +44,14 @@ class Recipe(NamedTuple):
     betas: tuple[float, float]
     discriminator: str
     discriminator_width: int
-    augment: str
+    augment: tuple[str, ...]
 
 
 RECIPES = {
     # rates of Heusel et al. 2017 and Zhang et al. 2018: one step of each network a batch
-    "residual": Recipe("hinge", 2e-4, 4e-4, (0.0, 0.9), "features", 64, "translation,cutout"),
+    "residual": Recipe("hinge", 2e-4, 4e-4, (0.0, 0.9), "features", 64, ("translation", "cutout")),
     # Radford et al. 2015, section 4
-    "dcgan": Recipe("bce", 2e-4, 2e-4, (0.5, 0.999), "pixels", 64, ""),
+    "dcgan": Recipe("bce", 2e-4, 2e-4, (0.5, 0.999), "pixels", 64, ()),
 }
 
 
@@ -246,9 +246,8 @@ def _recipe(options: TrainOptions) -> Recipe:
     recipe = RECIPES[options.net]
     given = {name: getattr(options, name) for name in recipe._fields if hasattr(options, name)}
     chosen = {name: value for name, value in given.items() if value is not None}
-    if isinstance(chosen.get("augment"), list):
-        words = [word for word in chosen["augment"] if word != "none"]
-        chosen["augment"] = ",".join(words)
+    if "augment" in chosen:
+        chosen["augment"] = tuple(word for word in chosen["augment"] if word != "none")
     return recipe._replace(**chosen)
 
 

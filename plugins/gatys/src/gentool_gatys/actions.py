@@ -62,7 +62,7 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
                 yield Image(picture, None, name, made_from, part="preview")
             yield Image(job.result(), alpha, name, made_from)
             if options.plot:
-                yield plot.curve(job.curve, name)
+                yield File(plot.curve(job.curve, name), ".svg", name, made_from, part="loss")
             context.progress.note(f"{name_of(source)}: {job.summary()}")
             if job.interrupted:
                 raise KeyboardInterrupt

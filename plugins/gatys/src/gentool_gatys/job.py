@@ -54,6 +54,7 @@ class Job:
         self.features, self.options, self.context = features, options, context
         self.curve: list[dict[str, float]] = []
         self.run: Run | None = None
+        self.level = 0  # long side of what the run works on, pixels
         self.interrupted = False
         self.began = time.perf_counter()
         self.kept = cache_folder() / f"{self._key()}.safetensors"
@@ -80,7 +81,7 @@ class Job:
                     painting.start, self.pictures, self.features, sizes[level], before,
                     self.options, self.context,
                 )  # fmt: skip
-                self.run = run
+                self.run, self.level = run, sizes[level]
                 if self.resumable and level == first:
                     outside(run.load, self.kept)
                 yield from self._advance(run, f"{sizes[level]} px", asked.is_set)
@@ -89,7 +90,7 @@ class Job:
                     self.interrupted = True
                     self._keep(run, level)
                     return
-                before = self._picture(sizes[level])
+                before = self._picture()
         with contextlib.suppress(OSError):
             self.kept.unlink(missing_ok=True)
 
@@ -118,20 +119,16 @@ class Job:
                 if every and not (run.finished or asked()):
                     yield self.result()
 
-    def _picture(self, level: int) -> Tensor:
+    def _picture(self) -> Tensor:
         """The run's picture (3,H,W) on the CPU, what was added to its edges taken off."""
         assert self.run is not None
-        height, width = resize(self.pictures.content, level).shape[1:]
+        height, width = resize(self.pictures.content, self.level).shape[1:]
         return self.run.picture[0, :, :height, :width].cpu()
 
     def result(self) -> Tensor:
         """The picture so far, at its final size and with the colors that were asked for."""
-        assert self.run is not None
         content = self.pictures.content
-        long = max(content.shape[1:])
-        reached = max(self.run.picture.shape[2:])
-        level = min(painting.levels(long), key=lambda size: abs(size - reached))
-        picture = to_size(self._picture(level), content.shape[1:])
+        picture = to_size(self._picture(), content.shape[1:])
         luminance = self.options.preserve_color == "luminance"
         return keep_luminance(picture, content) if luminance else picture
 

@@ -105,19 +105,12 @@ class StylizeOptions(Options):
     def _counts(self) -> "StylizeOptions":
         styles = len(self.style)
         for name, given, wanted, what in (
-            ("style_weights", self.style_weights, styles, "style"),
-            ("mask", self.mask, styles, "style"),
-            (
-                "style_layer_weights",
-                self.style_layer_weights,
-                len(self.style_layers),
-                "style layer",
-            ),
+            ("--style-weights", self.style_weights, styles, "style"),
+            ("--mask", self.mask, styles, "style"),
+            ("--style-layer-weights", self.style_layer_weights, len(self.style_layers), "layer"),
         ):
             if given and len(given) != wanted:
-                raise ValueError(
-                    f"{name}: one for each {what} is needed, got {len(given)} for {wanted}"
-                )
+                raise ValueError(f"{name}: one for each {what}, got {len(given)} for {wanted}")
         if self.style_weight == 0 and self.content_weight == 0:
-            raise ValueError("content_weight and style_weight are both 0: there is nothing to do")
+            raise ValueError("--content-weight and --style-weight: both 0, so nothing is to do")
         return self

@@ -178,8 +178,10 @@ def _fit(style: Tensor, level: int, content: Tensor, options: StylizeOptions) ->
 
 
 def check_size(content: Tensor) -> None:
-    """Raises:
-    UsageError: the content is too small for the deepest layers.
+    """Refuse a content picture (3,H,W) that is too small for the deepest layers.
+
+    Raises:
+        UsageError: it is.
     """
     if min(content.shape[1:]) < SMALLEST:
         raise UsageError(

@@ -7,12 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 
 from gentool import UsageError
-from gentool.artifacts import File
 
 
 def check() -> None:
-    """Raises:
-    UsageError: matplotlib is not installed; said before the work, not after it.
+    """Refuse to plot without matplotlib, before the work rather than after it.
+
+    Raises:
+        UsageError: it is not installed.
     """
     try:
         importlib.import_module("matplotlib")
@@ -22,7 +23,7 @@ def check() -> None:
         ) from e
 
 
-def curve(terms: Sequence[Mapping[str, float]], name: str) -> File:
+def curve(terms: Sequence[Mapping[str, float]], name: str) -> bytes:
     """Every weighted term over the evaluations, logarithmic, as SVG."""
     from matplotlib.figure import Figure  # not pyplot, which keeps a window and global state
 
@@ -35,4 +36,4 @@ def curve(terms: Sequence[Mapping[str, float]], name: str) -> File:
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg")
-    return File(buffer.getvalue(), ".svg", name, part="loss")
+    return buffer.getvalue()

@@ -43,7 +43,7 @@ class FeatureNet(nn.Module):
         tensors: the file's tensors, ``convB_I.weight`` / ``.bias`` in OIHW order.
 
     Raises:
-        WeightsError: the tensors fit neither layout.
+        WeightsError: the tensors are neither VGG-19's nor a distilled VGG-19's.
     """
 
     mean: Tensor

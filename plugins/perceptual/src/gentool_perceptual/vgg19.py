@@ -21,14 +21,14 @@ from gentool_perceptual.features import CONVOLUTIONS
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 BYTES = 574_673_361
-SHA256 = "dcbb9e9d"  # its first digits: PyTorch publishes no more, and puts them into the name
+SHA256_PREFIX = "dcbb9e9d"  # PyTorch publishes no more digits, and puts them into the name
 # positions of the convolutions in torchvision's `features`
 _INDEX = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 # torchvision's normalisation, RGB, of pictures in 0..1
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def fetch(progress: Progress | None = None, url: str = URL, sha256: str = SHA256) -> Path:
+def fetch(progress: Progress | None = None, url: str = URL, sha256: str = SHA256_PREFIX) -> Path:
     """The safetensors file of VGG-19's convolutions, made at the first call.
 
     torchvision's file is looked for where PyTorch keeps such files (``hub/checkpoints`` in

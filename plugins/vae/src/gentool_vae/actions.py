@@ -34,13 +34,13 @@ Sheet = Iterator[Grid | Image]
 def sample(model: VAE, options: SampleOptions, context: Context) -> Sheet:
     """Yield new pictures; number k depends on the seed and k alone."""
     numbers = range(options.first, options.first + options.n)
-    shown = context.progress.track(numbers, "sample")
-    made = (p for _, p in zip(shown, new(model, numbers, options, context), strict=True))
+    made = new(model, numbers, options, context)
     yield from _sheet(made, [f"sample-{k:05}" for k in numbers], options.layout)
 
 
 def new(model: VAE, numbers: range, options: SampleOptions, context: Context) -> Iterator[Tensor]:
-    for start in range(0, len(numbers), TOGETHER):
+    """Samples of these numbers (3,S,S), one after another."""
+    for start in context.each(range(0, len(numbers), TOGETHER), "sample"):
         own = [context.generator(k) for k in numbers[start : start + TOGETHER]]
         noise = torch.stack([torch.randn(model.config.latent, generator=g) for g in own])
         with context.compute.autocast():
@@ -65,8 +65,9 @@ def reconstruct(
                 f"with detail {figures['psnr_detail']:.2f} dB and {figures['ssim_detail']:.3f}; "
                 f"{figures['bits_per_dimension']:.2f} bits a value"
             )
-            yield Grid(row, columns=3, name=_stem(source))
-            yield Figures(figures, _stem(source), part="figures")
+            made_from = {"image": name_of(source)}
+            yield Grid(row, columns=3, name=_stem(source), made_from=made_from)
+            yield Figures(figures, _stem(source), made_from, part="figures")
 
 
 def _compare(
@@ -144,7 +145,8 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
             mean = encode(model, [read_square(source, size, context)], context).mean
             moved = mean + amounts[:, None] * difference
             row = [*draw(model, moved, context, options.detail, lambda _: context.generator())]
-            yield Grid(row, columns=options.steps, name=_stem(source))
+            made_from = {"image": name_of(source)}
+            yield Grid(row, columns=options.steps, name=_stem(source), made_from=made_from)
 
 
 def _mean(model: VAE, sources: Sequence[Source], context: Context, name: str) -> Tensor:

@@ -23,7 +23,7 @@ class Latents(NamedTuple):
 
     Attributes:
         mean: (N,D) float32.
-        log_variance: (N,D) float32, how exactly each is known.
+        log_variance: (N,D) float32, how exactly each is known; for other programs, no action asks.
         names: of the pictures.
     """
 

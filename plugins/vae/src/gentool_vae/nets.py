@@ -36,7 +36,7 @@ class Config:
     Attributes:
         size: side of the pictures, pixels, a power of two.
         latent: numbers that stand for a picture.
-        width: channels of the decoder at a sixteenth of 512 values; other widths follow.
+        width: channels of the decoder's 16x16 grid; those of the others follow from it.
         noise: channels of noise that details are made from.
         prior_width: of the prior's hidden layers.
         prior_blocks: residual blocks of the prior.
@@ -109,12 +109,13 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        *finer, coarsest = reversed(channels := widths(config, 0.75))
-        self.stem = nn.Conv2d(12, channels[-1], 3, padding=1)
+        channels = widths(config, 0.75)[::-1]  # finest first
+        self.stem = nn.Conv2d(12, channels[0], 3, padding=1)
         layers: list[nn.Module] = []
-        for here, below in zip(finer, [*finer[1:], coarsest], strict=True):
+        for here, below in itertools.pairwise(channels):
             layers += [Block(here), nn.Conv2d(here, below, 2, 2)]
-        self.body = nn.Sequential(*layers, Block(coarsest), nn.Conv2d(coarsest, NECK, 1), nn.SiLU())
+        last = channels[-1]
+        self.body = nn.Sequential(*layers, Block(last), nn.Conv2d(last, NECK, 1), nn.SiLU())
         self.head = nn.Linear(NECK * COARSEST**2, 2 * config.latent)
         # most of what 128 numbers can say of a picture is linear in its low frequencies
         self.linear = nn.Linear(3 * POOLED**2, config.latent, bias=False)
