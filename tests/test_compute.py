@@ -101,3 +101,22 @@ def test_fresh_seeds_differ_and_can_be_typed_again():
     seeds = {compute.fresh_seed() for _ in range(8)}
     assert len(seeds) > 1
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.",  # Windows
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_memory_that_ran_out_is_recognised(text):
+    assert compute.is_out_of_memory(RuntimeError(text))
+    assert not compute.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_convolutions_lie_channels_last_except_on_metal():
+    layouts = [compute.Compute(torch.device(d), torch.float32).layout for d in ("cpu", "mps")]
+    assert layouts == [torch.channels_last, torch.contiguous_format]

@@ -2,11 +2,15 @@
 
 import multiprocessing
 import os
+import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -350,3 +354,37 @@ def test_random_numbers_of_a_sample_follow_from_pass_and_number_alone(folder):
     straight, _ = pictures.batch(Draw(range(8), 4))
     shuffled, _ = pictures.batch(Draw(order, 4))
     assert torch.equal(straight.pictures[order], shuffled.pictures)
+
+
+class TooLarge(list):
+    """Samples that shared memory has no room for."""
+
+    def __reduce_ex__(self, protocol):
+        raise RuntimeError("unable to allocate shared memory(shm)")
+
+
+def test_without_room_for_other_processes_a_training_goes_on_without():
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)  # which sends the samples there
+    notes = []
+    try:
+        feed = Feed(TooLarge(torch.eye(8)), Order(8, 4, 1, Group(), 0), 2, CPU, note=notes.append)
+        assert next(feed).shape == (4, 8)
+        assert next(feed).shape == (4, 8)
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert feed.workers == 0
+    (note,) = notes
+    assert "no processes to prepare the pictures (unable to allocate shared memory(shm))" in note
+
+
+def test_large_batches_go_through_the_pipe_where_shared_memory_is_short(monkeypatch):
+    batch = Batch(torch.zeros(2, 3, 600, 600, dtype=torch.uint8), torch.tensor([3, -1]))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=64 << 20))
+    sent = bytes(ForkingPickler.dumps(batch))
+    assert len(sent) > batch.pictures.numel()
+    again = pickle.loads(sent)
+    assert torch.equal(again.pictures, batch.pictures)
+    assert again.labels.tolist() == [3, -1]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8 << 30))
+    assert len(ForkingPickler.dumps(batch)) < 10_000

@@ -122,6 +122,17 @@ def test_refuses_a_missing_and_a_huge_file(tmp_path):
         sources.read(str(path))
 
 
+def test_a_registrys_path_may_have_spaces(monkeypatch, tmp_path):
+    spaced = tmp_path / "my registries"
+    spaced.mkdir()
+    (spaced / "one.toml").write_text(ROW)
+    for text in (f'"{spaced / "one.toml"}" https://a', f"https://a '{spaced / 'one.toml'}'"):
+        monkeypatch.setenv("GENTOOL_REGISTRY", text)
+        assert {str(spaced / "one.toml"), "https://a"} < set(sources.names())
+    monkeypatch.setenv("GENTOOL_REGISTRY", "https://a /home/o'brien/r.toml")
+    assert {"/home/o'brien/r.toml", "https://a"} < set(sources.names())
+
+
 def test_further_registries_come_from_the_variable_and_the_configuration(monkeypatch, tmp_path):
     (tmp_path / "one.toml").write_text(ROW)
     (tmp_path / "two.toml").write_text(ROW.replace("waves", "sand").replace("ripples", "dunes"))

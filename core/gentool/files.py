@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,16 +41,14 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
     Raises:
         OSError: as the system says; nothing is left behind.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", dir=path.parent)
+    handle, temporary = _new_file(path.parent, path.stem[:40])
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-        with contextlib.suppress(OSError):  # mkstemp gives 0600; a result is an ordinary file
-            os.chmod(temporary, 0o666 & ~_umask())
         if replace:
-            os.replace(temporary, path)
+            _replace(temporary, path)
             return path
         for candidate in numbered(path):
             try:
@@ -90,8 +87,9 @@ def check_writable(folder: Path) -> None:
     above = (folder, *folder.parents)
     there = next((p for p in above if p.exists()), folder)  # not even the drive is there
     try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
+        handle, temporary = _new_file(there, "gentool")
+        os.close(handle)
+        temporary.unlink()
     except OSError as e:
         raise OutputError(f"-o {folder}: cannot write there: {e.strerror or e}") from e
 
@@ -105,9 +103,27 @@ def numbered(path: Path) -> Iterator[Path]:
         number += 1
 
 
-@functools.cache
-def _umask() -> int:
-    # it can only be read by setting it, which other threads' new files would feel: do so once
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _new_file(folder: Path, stem: str) -> tuple[int, Path]:
+    """An open new file of a hidden name; with the rights that any new file has.
+
+    Not by :mod:`tempfile`: on Windows it tries for hours where it may not write (cpython issue
+    66305), and makes files that only their owner reads.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = folder / f".{stem}-{os.urandom(4).hex()}"
+        with contextlib.suppress(FileExistsError):
+            return os.open(path, flags, 0o666), path
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Put a file in the place of another one, as soon as Windows lets it: virus scanners look."""
+    for wait in (0.05, 0.2, 0.5, 1.0, 0.0) if os.name == "nt" else (0.0,):
+        try:
+            os.replace(temporary, path)
+        except PermissionError:
+            if not wait:
+                raise
+            time.sleep(wait)
+        else:
+            return

@@ -242,7 +242,8 @@ def to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
             converted = ImageCms.profileToProfile(
                 image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
-        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        # the last one: Pillow was built without LittleCMS
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError, ImportError):
             return image.convert("RGB"), ["the colour profile is unusable and was ignored"]
         if converted is not None:
             return converted, []

@@ -130,9 +130,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load, load_file
 
     try:
-        if os.fsencode(path).decode(errors="replace") == str(path):
+        # load_file refuses a name that is no text, and maps the file, which Windows then locks
+        if os.name != "nt" and os.fsencode(path).decode(errors="replace") == str(path):
             return load_file(path)
-        return load(Path(path).read_bytes())  # a name that is no text, which load_file refuses
+        return load(Path(path).read_bytes())
     except SafetensorError as e:
         raise WeightsError(f"{path}: damaged: {e}") from e
 

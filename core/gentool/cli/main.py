@@ -91,7 +91,8 @@ def gentool() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the ``gentool`` command."""
     # a file's name may hold what is no text; the shown path of a result must not raise for it
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    strict = ("strict", "surrogateescape")  # the latter in the C locale
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in strict:
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by itself
     code = invoke(args)
     with contextlib.suppress(BrokenPipeError, ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,8 +69,17 @@ def names() -> list[str]:
     Raises:
         UsageError: the configuration file is not sound.
     """
-    further = [*os.environ.get("GENTOOL_REGISTRY", "").split(), *_configured()]
+    further = [*_words(os.environ.get("GENTOOL_REGISTRY", "")), *_configured()]
     return [str(_packaged()), *dict.fromkeys(further)]
+
+
+def _words(text: str) -> list[str]:
+    """Split at spaces; quotes hold a path with spaces together."""
+    try:
+        words = shlex.split(text, posix=os.name != "nt")  # there, backslashes are no escapes
+    except ValueError:  # a single quote, of a name
+        words = text.split()
+    return [word.strip("\"'") for word in words]
 
 
 @functools.cache

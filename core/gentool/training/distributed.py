@@ -120,7 +120,8 @@ def join(device: str = "auto") -> Group:
             )
         torch.cuda.set_device(group.local_rank)
     # small decisions, such as whether to stop, are taken on the CPU without waiting for the GPU
-    backend = "cpu:gloo,cuda:nccl" if on_gpus else "gloo"
+    nccl = on_gpus and distributed.is_nccl_available()  # Windows has none
+    backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     try:
         distributed.init_process_group(backend)
     except (RuntimeError, ValueError) as e:
@@ -173,6 +174,11 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     Returns:
         The exit code of the first process that failed, else 0.
     """
+    if os.name == "nt":
+        raise TrainingError(
+            f"--devices {processes}: PyTorch does not start several processes on Windows; leave "
+            "it out, or train in WSL"
+        )
     import logging
     import uuid
 

@@ -97,7 +97,7 @@ def _alone(run: Path) -> Iterator[None]:
     except Timeout:
         raise TrainingError(
             f"-o {run}: another training is writing there; wait until it has ended, or choose "
-            "another folder"
+            f"another folder (where a machine was lost with it, delete {run / LOCK})"
         ) from None
     except (NotImplementedError, OSError):
         pass  # some network file systems know no locks

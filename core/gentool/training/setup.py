@@ -40,6 +40,11 @@ class Setup:
     def device(self) -> torch.device:
         return self.compute.device
 
+    @property
+    def layout(self) -> torch.memory_format:
+        """How pictures and features lie in memory."""
+        return self.compute.layout if self.plan.channels_last else torch.contiguous_format
+
     def place(self, net: Net) -> Net:
         """Move a network to the device, in the memory layout asked for."""
         return self.compute.place(net, self.plan.channels_last)

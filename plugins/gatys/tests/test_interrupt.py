@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from PIL import Image
 
 from gentool import UsageError
 from gentool.progress import Progress
+from gentool_gatys.job import cache_folder
 
 
 class Interrupt(Progress):
@@ -124,3 +127,12 @@ def test_ctrl_c_writes_the_picture_and_exits_with_130(flags, tmp_path):
     with Image.open(out) as image:
         assert image.size == (96, 72)
     assert str(out) in stdout.splitlines()[-1]
+
+
+def test_without_a_home_interrupted_runs_are_kept_with_temporary_files(monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    assert cache_folder() == Path(tempfile.gettempdir()) / "gentool/gatys"

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
-from gentool.compute import cores
+from gentool.compute import cores, send
 from gentool.errors import GentoolError, TrainingError
 from gentool.progress import Progress, silent
 from gentool.training.data.cache import keep_decoded
 from gentool.training.data.order import Order
-from gentool.training.data.pictures import Batch, Draw, Pictures
+from gentool.training.data.pictures import Batch, Draw, Pictures, explain
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
 
@@ -106,11 +106,11 @@ class Feed:
         return batch
 
     def _next(self) -> Any:
-        if self.workers == 0:
-            return self._batches[self.order(self.number)]
         while True:
-            if self._stream is None:
+            if self._stream is None and self.workers:
                 self._stream = self._start()
+            if self._stream is None:
+                return self._batches[self.order(self.number)]
             try:
                 batch = next(self._stream)
             except (RuntimeError, OSError, EOFError) as e:
@@ -128,7 +128,9 @@ class Feed:
                 self._restarts = 0
                 return batch
 
-    def _start(self) -> Iterator[Any]:
+    def _start(self) -> Iterator[Any] | None:
+        """The batches from other processes; None where there can be none."""
+
         def draws(number: int) -> Iterator[Draw]:
             while True:
                 yield self.order(number)
@@ -152,6 +154,10 @@ class Feed:
                     f"a data set's transform cannot be sent to other processes ({e}); define it at "
                     "module level, or --workers 0"
                 ) from e
+            except (RuntimeError, OSError) as e:  # shared memory, say, is short in a container
+                self.note(f"no processes to prepare the pictures ({explain(e)}): going on without")
+                self.workers = 0
+                return None
 
     def close(self) -> None:
         """End the processes."""
@@ -194,7 +200,7 @@ def to_device(batch: Any, device: torch.device, layout: torch.memory_format) -> 
     if isinstance(batch, Batch):
         return batch.to(device, layout)
     if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
+        return send(batch, device)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(to_device(item, device, layout) for item in batch))
     if isinstance(batch, list | tuple):
@@ -248,8 +254,7 @@ def feeds(
             workers = 0  # the device is out of their reach
         if workers is None:
             workers = _workers(samples, setup, len(datasets))
-        layout = torch.channels_last if plan.channels_last else torch.contiguous_format
-        found.append(Feed(samples, order, workers, setup.device, layout, progress.note))
+        found.append(Feed(samples, order, workers, setup.device, setup.layout, progress.note))
     return found
 
 

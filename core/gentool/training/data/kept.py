@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from gentool.compute import send
+
 
 class Kept:
     """Pictures in one block of bytes, pixel by pixel, on the CPU or on a device.
@@ -66,4 +68,4 @@ class Kept:
         """Sound pictures of one size, (N,3,H,W) uint8, channels last in memory."""
         stacked = self.block.view(-1, *self.shapes[0])
         places = torch.tensor([self.places[index] for index in indices])
-        return stacked[places.to(self.device, non_blocking=True)].permute(0, 3, 1, 2)
+        return stacked[send(places, self.device)].permute(0, 3, 1, 2)

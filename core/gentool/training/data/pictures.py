@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import math
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gentool.compute import send
 from gentool.errors import GentoolError, TrainingError
 from gentool.images import from_pil, to_srgb, upright
 from gentool.training.data import jpeg
@@ -31,6 +34,7 @@ Split = Literal["training", "held-out", "all"]
 Transform = Callable[[Tensor], Tensor]
 PLAIN = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's modes of 8 bits without transparency
 IN_PIPE = 1 << 20  # bytes; more take several turns of the pipe, each waiting as long
+QUEUED = 64  # batches that may wait in shared memory at once: those of 16 processes
 Rows = NDArray[np.uint8]  # a picture as Pillow gives it, (H,W,3)
 
 
@@ -52,7 +56,8 @@ class Batch:
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         # from a worker, small batches go through the pipe as plain bytes: torch's shared memory
         # takes a handshake for each tensor, which waits for an interpreter that is busy decoding
-        if self.pictures.numel() > IN_PIPE:
+        size = self.pictures.numel()
+        if size > IN_PIPE and _shared_memory() > QUEUED * size:
             return super().__reduce_ex__(protocol)
         rows = self.pictures.permute(0, 2, 3, 1).numpy(force=True)
         return _unpacked, (rows, self.labels.numpy(force=True))
@@ -63,10 +68,10 @@ class Batch:
 
     def to(self, device: torch.device, layout: torch.memory_format) -> Batch:
         """Moved to a device, bytes turned into floats there."""
-        pictures = self.pictures.to(device, non_blocking=True).contiguous(memory_format=layout)
+        pictures = send(self.pictures, device).contiguous(memory_format=layout)
         if pictures.dtype == torch.uint8:
             pictures = pictures.float().div_(255)
-        return replace(self, pictures=pictures, labels=self.labels.to(device, non_blocking=True))
+        return replace(self, pictures=pictures, labels=send(self.labels, device))
 
 
 @dataclass(frozen=True)
@@ -215,7 +220,7 @@ class Pictures:
             pictures = kept.take(indices)
             if self.flip:
                 chosen = torch.tensor([_mirrored(draw, i) for i in indices])
-                chosen = chosen.to(pictures.device, non_blocking=True)[:, None, None, None]
+                chosen = send(chosen, pictures.device)[:, None, None, None]
                 pictures = torch.where(chosen, pictures.flip(-1), pictures)
         else:
             indices, rows, bad = self._read(draw)
@@ -316,6 +321,14 @@ def _bytes(image: PIL.Image.Image) -> Tensor:
 def _unpacked(rows: Rows, labels: NDArray[np.int64]) -> Batch:
     """A batch from another process; ``rows`` is (N,H,W,3)."""
     return Batch(torch.from_numpy(rows).permute(0, 3, 1, 2), torch.from_numpy(labels))
+
+
+def _shared_memory() -> float:
+    """Bytes that are free in it; many a container has 64 MiB in all, and torch hangs when full."""
+    try:
+        return shutil.disk_usage("/dev/shm").free  # noqa: S108 - only asked
+    except OSError:  # macOS and Windows have no such folder, and no such limit
+        return math.inf
 
 
 def explain(error: Exception) -> str:

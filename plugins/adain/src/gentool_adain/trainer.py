@@ -90,10 +90,10 @@ class AdaINTrainer(Trainer):
     def _terms(self, content: Tensor, style: Tensor, pairings: int) -> Mapping[str, Tensor]:
         contents, styles = torch.cat([content] * pairings), _paired(style, content, pairings)
         with self.setup.autocast():
-            output = self.model(contents, styles.contiguous(memory_format=torch.channels_last))
+            output = self.model(contents, styles.contiguous(memory_format=self.setup.layout))
             with torch.no_grad():
                 of_content, of_style = self.features(content), self.features(style)
-            of_output = self.features(output.contiguous(memory_format=torch.channels_last))
+            of_output = self.features(output.contiguous(memory_format=self.setup.layout))
         of_style = {n: _paired(of_style[n], of_content[n], pairings) for n in STYLE_LAYERS}
         of_content = {n: torch.cat([of_content[n]] * pairings) for n in self.content_loss.layers}
         output = output.float()

@@ -47,7 +47,7 @@ def translation(x: Tensor) -> Tensor:
     number = torch.arange(len(x), device=x.device)[:, None, None]
     rows, columns = (down + place)[:, :, None], (across + place)[:, None, :]
     moved: Tensor = padded.permute(0, 2, 3, 1)[number, rows, columns]
-    return moved.permute(0, 3, 1, 2)
+    return moved.permute(0, 3, 1, 2).contiguous()  # see gentool.compute.Compute.layout
 
 
 def cutout(x: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def narrowed(large: Mapping[str, Tensor], widths: tuple[int, ...]) -> dict[str, 
     kept = strongest(widths[0], *readers[0])
     # the features of a position lie side by side
     width = len(large["first.bias"]) // START**2
-    take("first.", (torch.arange(START**2)[:, None] * width + kept).flatten())
+    take("first.", (torch.arange(START**2, device=kept.device)[:, None] * width + kept).flatten())
     for i, wanted in enumerate(widths[1:]):
         block = f"blocks.{i}"
         inside = strongest(wanted, f"{block}.conv2")

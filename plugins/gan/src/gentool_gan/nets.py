@@ -147,6 +147,7 @@ class ResidualGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         code = self.code(latents, labels)
         x = self.first(code).view(len(latents), START, START, -1).permute(0, 3, 1, 2)
+        x = x.contiguous()  # the convolutions' layout decides; see gentool.compute.Compute.layout
         for block in self.blocks:
             x = block(x, code)
         return torch.tanh_(self.rgb(F.relu_(self.norm(x))))

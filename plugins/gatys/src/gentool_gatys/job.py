@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,7 +157,11 @@ class Job:
 
 def cache_folder() -> Path:
     """Where interrupted runs are kept: ``$XDG_CACHE_HOME/gentool/gatys``, or in ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gentool" / "gatys"
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # nobody knows the home, in some containers
+        base = Path(tempfile.gettempdir())
+    return base / "gentool" / "gatys"
 
 
 def _ordinary(pictures: Pictures) -> Pictures:

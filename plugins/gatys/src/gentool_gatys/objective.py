@@ -64,7 +64,7 @@ class Seen:
         """Feature maps of (1,3,h,w) by layer."""
         with self.compute.autocast():
             found: dict[str, Tensor] = self.features(
-                part.contiguous(memory_format=torch.channels_last)
+                part.contiguous(memory_format=self.compute.layout)
             )
         return found
 
