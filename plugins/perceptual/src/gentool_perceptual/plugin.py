@@ -17,8 +17,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/perceptual.safetensors",
-            bytes=2_081_426,
-            sha256="c19f46c3f049742fa3c167e1a47ea244e8ffa096ee7e0cb3a82d706fb58ec7bd",
+            bytes=2_081_914,
+            sha256="671a847ce496319b0360bd51a60cf33230762e78ba7cbfccf3fc888993385bd0",
             licence="CC BY 4.0, as its teacher VGG-19; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
