@@ -156,3 +156,17 @@ def test_a_result_that_cannot_be_written_does_not_end_the_batch(pictures, tmp_pa
     assert files(tmp_path / "all") == ["content-style-adain.png"]
     assert "a-large-style-adain.png: cannot write" in done.stderr
     assert "1 input failed, 1 result written" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell's >&- is closed otherwise there")
+def test_without_an_output_nothing_is_printed_and_all_is_made(pictures, tmp_path):
+    line = f"'{sys.executable}' -m gentool run adain --content content.png --style style.png "
+    done = subprocess.run(
+        ["sh", "-c", f"{line} -o '{tmp_path}/o.png' >&-"],
+        cwd=pictures,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o.png").exists()

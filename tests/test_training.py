@@ -343,3 +343,9 @@ def test_networks_are_calibrated_once_to_be_shown_and_saved(tmp_path):
         lines = map(json.loads, (tmp_path / name / "metrics.jsonl").read_text().splitlines())
         drawn.append([d["validation"]["drawn"] for d in lines if "validation" in d])
     assert drawn[0] == drawn[1]  # whether there was a preview makes no difference
+
+
+def test_a_training_does_not_write_among_its_data(tmp_path):
+    plan = Plan(data=[str(tmp_path)], steps=1)
+    with pytest.raises(UsageError, match=r"^-o .*: is the folder of --data"):
+        train("tiny", lambda *_: tiny.TinyTrainer(), None, plan, tmp_path)

@@ -75,8 +75,8 @@ class Image(_Savable):
         made_from, part: see :class:`Artifact`.
     """
 
-    tensor: Tensor
-    alpha: Tensor | None = None
+    tensor: Tensor = field(repr=False)
+    alpha: Tensor | None = field(default=None, repr=False)
     name: str = "image"
     made_from: Mapping[str, str] = field(default_factory=dict)
     part: str = ""
@@ -102,7 +102,7 @@ class Grid(_Savable):
         made_from, part: see :class:`Artifact`.
     """
 
-    tensors: Sequence[Tensor]
+    tensors: Sequence[Tensor] = field(repr=False)
     columns: int | None = None
     gap: int = 4
     name: str = "grid"
@@ -152,7 +152,7 @@ class Animation(_Savable):
         made_from, part: see :class:`Artifact`.
     """
 
-    frames: Sequence[Tensor]
+    frames: Sequence[Tensor] = field(repr=False)
     fps: float = 12.0
     name: str = "animation"
     made_from: Mapping[str, str] = field(default_factory=dict)
@@ -175,7 +175,7 @@ class File(_Savable):
         made_from, part: see :class:`Artifact`.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     suffix: str = ".bin"
     name: str = "file"
     made_from: Mapping[str, str] = field(default_factory=dict)

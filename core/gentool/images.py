@@ -284,6 +284,16 @@ def to_size(pixels: Tensor, size: Sequence[int]) -> Tensor:
     return resized[0].clamp_(0, 1)
 
 
+def visible(picture: Picture) -> Tensor:
+    """The pixels (3,H,W) of a picture, white where it is wholly transparent.
+
+    What lies there is never seen, but would be painted, and counted as part of a style.
+    """
+    if picture.alpha is None:
+        return picture.pixels
+    return picture.pixels.masked_fill(picture.alpha == 0, 1.0)
+
+
 def as_mask(picture: Picture) -> Tensor:
     """A picture as a mask (1,H,W) in 0..1: its lightness, and nothing where it is transparent."""
     light = picture.pixels.mean(0, keepdim=True)

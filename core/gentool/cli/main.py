@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -90,6 +91,8 @@ def gentool() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the ``gentool`` command."""
+    if sys.stdout is None:  # closed, or a program without a console
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
     # a file's name may hold what is no text; the shown path of a result must not raise for it
     strict = ("strict", "surrogateescape")  # the latter in the C locale
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in strict:

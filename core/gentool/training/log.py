@@ -19,7 +19,7 @@ from torch import Tensor
 from gentool import extensions
 from gentool.errors import OutputError, PluginError, TrainingError
 from gentool.files import write_file
-from gentool.training import runs
+from gentool.training import checkpoint, runs
 from gentool.training.display import Display, Record
 from gentool.training.plan import Plan
 from gentool.training.setup import Setup
@@ -63,9 +63,12 @@ class Log:
         """
         for name, total in self._sums.items():
             if name.endswith(("loss", "gradient")) and not math.isfinite(total.item()):
+                kept = checkpoint.exists(self.run)
+                before = "the checkpoints before are intact: " if kept else ""
+                begin = f", from --weights {self.run} if you like" if kept else ""
                 raise TrainingError(
-                    f"step {step}: {name} is {total.item()}; the checkpoints before are intact: "
-                    f"start anew with a lower learning rate, from --weights {self.run} if you like"
+                    f"step {step}: {name} is {total.item()}; {before}start anew with a lower "
+                    f"learning rate{begin}"
                 )
 
     def write(self, step: int, epoch: float, rate: float, samples: int) -> None:

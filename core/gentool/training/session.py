@@ -76,6 +76,8 @@ def train(
             f"--nproc-per-node {plan.devices}, or train with gentool train --devices {plan.devices}"
         )
     display, run = display or Display(), expand(run)
+    if run.resolve() in [Path(path).expanduser().resolve() for path in plan.data]:
+        raise UsageError(f"-o {run}: is the folder of --data; previews would be trained on")
     group = join(device)
     compute = _compute(group, device, precision, threads)
     torch.backends.cudnn.benchmark = True  # batches have one size: look for the quickest

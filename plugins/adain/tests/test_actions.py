@@ -116,10 +116,10 @@ def test_between_four_styles_is_bilinear():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"style_weights": [1, 2, 3]}, "--style-weights: one for each style, got 3 for 2"),
-        ({"style_weights": [0, 0]}, "--style-weights: one at least must be above 0"),
+        ({"style_weights": [1, 2, 3]}, "^style_weights: one for each style, got 3 for 2"),
+        ({"style_weights": [0, 0]}, "^style_weights: one at least must be above 0"),
         ({"style_weights": [1, -1]}, "style_weights: must be at least 0, got -1"),
-        ({"mask": ["left.png"]}, "--mask: one for each style, got 1 for 2"),
+        ({"mask": ["left.png"]}, "^mask: one for each style, got 1 for 2"),
         ({"mask": ["left.png", "gone.png"]}, "mask: no such file"),
         ({"tile": 8}, "tile: must be between 64 and 65536, got 8"),
     ],
@@ -154,3 +154,15 @@ def test_from_the_command_line(files, pictures, tmp_path, capsys):
     assert (tmp_path / "content-styles-adain.png").exists()
     assert invoke(["run", "adain", "interpolate", *line[:-1]]) == 2
     assert "--style: two or more" in capsys.readouterr().err
+
+
+def test_colors_that_nobody_sees_change_nothing(tiny):
+    torch.manual_seed(0)
+    content, style, alpha = torch.rand(3, 64, 80), torch.rand(3, 64, 80), torch.ones(1, 64, 80)
+    alpha[:, :20, :20] = 0
+    made = []
+    for hidden in (0.0, 1.0, 0.3):
+        cut = [torch.cat([torch.where(alpha == 0, hidden, p), alpha]) for p in (content, style)]
+        made.append(tiny.stylize(content=cut[0], style=cut[1]).tensor)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])

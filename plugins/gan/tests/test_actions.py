@@ -249,3 +249,16 @@ def test_from_the_command_line(files, tmp_path, capsys):
     assert "did you mean 'dog'" in capsys.readouterr().err
     assert invoke(["info", str(files / "classes.safetensors")]) == 0
     assert "cat, dog, owl" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("action", "options", "flags"),
+    [
+        ("sample", {"n": 100_000, "grid": 1000, "upscale": 32}, "--n: "),
+        ("interpolate", {"n": 60, "steps": 120, "upscale": 32}, "--n and --steps: "),
+    ],
+)
+def test_what_no_file_holds_is_refused_before_it_is_drawn(action, options, flags):
+    gan = gentool.load("gan", device="cpu", seed=0)
+    with pytest.raises(GentoolError, match=f"^{flags}.* are too many for one file"):
+        gan.run(action, **options)

@@ -165,14 +165,14 @@ def test_a_bad_content_fails_alone(method, flags, tmp_path):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"style_weights": [1.0, 2.0]}, "style_weights: one for each style is needed, got 2 for 1"),
+        ({"style_weights": [1.0, 2.0]}, "style_weights: one for each style, got 2 for 1"),
         ({"style_weights": [-1.0]}, "must not be negative"),
-        ({"style_layer_weights": [1.0]}, "one for each style layer is needed"),
+        ({"style_layer_weights": [1.0]}, "one for each layer, got 1 for 5"),
         ({"style_layers": ["relu9_1"]}, "no feature network given has layer relu9_1"),
         ({"features": ["nowhere.safetensors"]}, "no such weights file"),
         ({"init": "nowhere.png"}, "no such file"),
         ({"content_size": 16}, "is too small"),
-        ({"style_weight": 0.0, "content_weight": 0.0}, "nothing to do"),
+        ({"style_weight": 0.0, "content_weight": 0.0}, "both 0, so nothing is to do"),
         ({"mask": torch.zeros(1, 8, 8)}, "all black"),
         ({"resume": True}, "nothing to go on with"),
     ],

@@ -138,8 +138,12 @@ class Pictures:
         ]
         self.where = ", ".join(map(str, paths))
         if not self._places:
-            kind = "held-out pictures" if split == "held-out" else "pictures"
-            raise TrainingError(f"--data {self.where}: no {kind} in it")
+            if split == "held-out":
+                raise TrainingError(
+                    f"--data {self.where}: none of its pictures is held out to validate on; one in "
+                    "sixteen is, by its name: give more"
+                )
+            raise TrainingError(f"--data {self.where}: no pictures in it")
         folders = [[_folder(source, name) for name in source.names] for source in self._sources]
         self.classes = _classes(folders)
         numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}

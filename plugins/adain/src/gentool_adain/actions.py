@@ -13,7 +13,7 @@ from torch import Tensor
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image
 from gentool.color import keep_luminance, match_colors
-from gentool.images import as_mask, name_of, resize, to_size
+from gentool.images import as_mask, name_of, resize, to_size, visible
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
@@ -34,7 +34,7 @@ def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator
         with context.guard(source, options.content):
             content = context.read(source)
             long = options.content_size or None
-            pixels = resize(content.pixels, long)
+            pixels = resize(visible(content), long)
             alpha = None if content.alpha is None else resize(content.alpha, long)
             regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
             canvas = Canvas(model, pixels, context, options.tile, regions)
@@ -58,7 +58,7 @@ def interpolate(
 ) -> Iterator[Grid | Animation]:
     """Yield one content painted in styles between those given."""
     content = context.read(options.content)
-    pixels = resize(content.pixels, options.content_size or None)
+    pixels = resize(visible(content), options.content_size or None)
     styles = [encode(pixels) for _, _, encode in _styles(model, options, context)]
     canvas = Canvas(model, pixels, context, options.tile)
     animation = options.layout == "animation"
@@ -111,7 +111,7 @@ def _styles(
     for source in options.style:
         with context.guard(source, options.style if each_alone else [source]):
             style = context.read(source)
-            pixels = resize(style.pixels, options.style_size or None)
+            pixels = resize(visible(style), options.style_size or None)
             found.append((source, style.name, _encoding(model, pixels, options, context)))
     if not found:
         raise GentoolError(f"no style can be read: {context.failures[0][1]}")

@@ -16,11 +16,14 @@ from gentool_gan.nets import GAN
 from gentool_gan.options import InterpolateOptions, SampleOptions
 
 BATCH = 64
+LARGEST = 178_956_970  # pixels of a sheet or an animation, Pillow's own limit for a picture
 
 
 def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Image | Grid]:
     """Yield new pictures, one by one or on one sheet."""
     latents, labels = _chosen(model, options, context, options.n)
+    if options.grid:
+        _check_size(model, len(latents), options.upscale, "--n")
     made: list[Tensor] = []
     parts = range(0, len(latents), BATCH)
     for start in context.each(parts, "sample"):
@@ -40,6 +43,7 @@ def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> It
     latents, labels = _chosen(model, options, context, options.n)
     if len(latents) < 2:
         raise GentoolError("--latents: two or more to walk between, got 1")
+    _check_size(model, len(latents) * options.steps, options.upscale, "--n and --steps")
     path = walk(latents, options.steps)
     shares: Tensor | None = None
     if model.config.classes:
@@ -93,6 +97,21 @@ def _chosen(
         chosen = wanted[k % len(wanted)] if wanted else None
         labels.append(label if chosen is None else chosen)
     return torch.stack(latents), torch.tensor(labels)
+
+
+def _check_size(model: GAN, count: int, upscale: int, flags: str) -> None:
+    """Refuse what no memory would hold before it is drawn.
+
+    Raises:
+        GentoolError: so many pictures are too large for one file.
+    """
+    side = model.config.size * upscale
+    if count * side**2 > LARGEST:
+        most = LARGEST // side**2
+        raise GentoolError(
+            f"{flags}: {count:,} pictures of {side} pixels are too many for one file, which takes "
+            f"{most:,}; make fewer, or with a smaller --upscale"
+        )
 
 
 def _name(model: GAN, label: Tensor, number: int) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 
 from gentool import Context, UsageError, WeightsError
 from gentool.artifacts import File, Image
-from gentool.images import as_mask, name_of, resize, to_size
+from gentool.images import as_mask, name_of, resize, to_size, visible
 from gentool_gatys import painting
 from gentool_gatys.job import Job, outside
 from gentool_gatys.options import INITS, StylizeOptions
@@ -45,16 +45,16 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
     masks = [as_mask(context.read(source)) for source in options.mask or ()]
     if any(mask.max() < 1 / 255 for mask in masks):
         raise UsageError("--mask: a mask is all black, so its style would apply nowhere")
-    first = None if options.init in INITS else context.read(options.init).pixels
+    first = None if options.init in INITS else visible(context.read(options.init))
     features = outside(load_features, options, context)
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):
             content = context.read(source)
-            pixels = resize(content.pixels, options.content_size or None)
+            pixels = resize(visible(content), options.content_size or None)
             painting.check_size(pixels)
             alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
             fitted = [to_size(mask, pixels.shape[1:]) for mask in masks]
-            pictures = Pictures(pixels, [style.pixels for style in styles], fitted, first)
+            pictures = Pictures(pixels, [visible(style) for style in styles], fitted, first)
             name = "-".join([content.name, *(s.name for s in styles)])
             made_from = {"content": name_of(source)}
             job = Job(pictures, features, options, context)
