@@ -76,7 +76,7 @@ def train(
             f"--nproc-per-node {plan.devices}, or train with gentool train --devices {plan.devices}"
         )
     display, run = display or Display(), expand(run)
-    if run.resolve() in [Path(path).expanduser().resolve() for path in plan.data]:
+    if run.resolve() in [expand(path).resolve() for path in plan.data]:
         raise UsageError(f"-o {run}: is the folder of --data; previews would be trained on")
     group = join(device)
     compute = _compute(group, device, precision, threads)
