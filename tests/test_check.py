@@ -371,7 +371,7 @@ def test_checking_what_is_not_there_is_one_line(capsys, tmp_path, monkeypatch):
     assert invoke(["check", "adian"]) == 2
     assert "no plugin 'adian' is installed; did you mean 'adain'?" in capsys.readouterr().err
     assert invoke(["check", str(tmp_path)]) == 1
-    assert "no project of a plugin" in capsys.readouterr().out
+    assert "no project of a plugin: it has no pyproject.toml" in capsys.readouterr().out
     assert invoke(["check", str(tmp_path / "none.whl")]) == 1
     assert "no such wheel" in capsys.readouterr().out
     monkeypatch.chdir(tmp_path)

@@ -173,6 +173,12 @@ def test_a_sheet_is_called_after_the_folder_or_archive(folder, tmp_path, monkeyp
         assert capsys.readouterr().out.splitlines()[-1] == f"{name}-sheet.png"
 
 
+@pytest.mark.parametrize(("to", "reason"), [("", "is empty"), ("two/", "two/ is a folder; name")])
+def test_inspect_refuses_a_sheet_without_a_name(folder, to, reason, capsys):
+    assert invoke(["data", "inspect", str(folder), "-o", to]) == 2
+    assert reason in capsys.readouterr().err
+
+
 def test_inspect_names_bad_files_and_exits_1(folder, tmp_path, capsys):
     (folder / "b/01.png").write_bytes(b"nothing")
     sheet = tmp_path / "s.jpg"

@@ -223,6 +223,21 @@ def test_tensors_that_are_no_pictures_are_refused(tensor, reason):
         images.read(tensor)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 4)])
+def test_arrays_of_bytes_are_pictures_too(shape):
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    picture = images.read(array)
+    of_image = images.read(PIL.Image.fromarray(array))
+    assert torch.equal(picture.pixels, of_image.pixels)
+    assert (picture.alpha is None) == (of_image.alpha is None)
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 7, 2), np.uint8), np.zeros((5, 7, 3)), np.zeros(3)])
+def test_arrays_that_are_no_pictures_are_refused(array):
+    with pytest.raises(ImageError, match=r"a picture array must be \(H,W\), .* uint8, got \("):
+        images.read(array)
+
+
 def png_that_claims(width, height):
     def chunk(kind, content):
         check = struct.pack(">I", zlib.crc32(kind + content))

@@ -71,6 +71,7 @@ def line(model, prefix, **values):
     return text
 
 
+PICTURE = "a path, a PIL image, an array, a tensor or a result"
 PRESERVE = (
     "--preserve-color: must be none, luminance or histogram, got 'luminanz'; "
     "did you mean 'luminance'?"
@@ -99,9 +100,8 @@ PRESERVE = (
          "content_size: "),
         ({"preserve_color": "luminanz"}, PRESERVE, "preserve_color: "),
         ({"tile": "perhaps"}, "--tile: must be true or false, got 'perhaps'", "tile: "),
-        ({"mask": 3}, "--mask: must be a path, a PIL image or a tensor, got int", "mask: "),
-        ({"mask": torch.float32}, "--mask: must be a path, a PIL image or a tensor, got dtype",
-         "mask: "),
+        ({"mask": 3}, f"--mask: must be {PICTURE}, got int", "mask: "),
+        ({"mask": torch.float32}, f"--mask: must be {PICTURE}, got dtype", "mask: "),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_explained_to_typists_and_to_programmers(picture, values, flags, keywords):

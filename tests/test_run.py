@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -157,6 +158,16 @@ def test_api_takes_paths_images_and_tensors_and_gives_equal_pictures(adain, pict
     assert from_path.image.size == (96, 72)
     assert adain.stylize(content=tensor, style=style).tensor.shape == tensor.shape
     style.close()
+
+
+def test_api_takes_arrays_and_the_results_of_other_actions(adain, pictures):
+    style = pictures / "style.png"
+    painted = adain.stylize(content=pictures / "content.png", style=style)
+    again = adain.stylize(content=painted, style=[painted[0], np.asarray(Image.open(style))])
+    assert len(again) == 2
+    for result, of_image in zip(again, [painted.image, Image.open(style)], strict=True):
+        same = adain.stylize(content=painted.image, style=of_image)
+        assert torch.equal(result.tensor, same.tensor)
 
 
 def test_api_saves(adain, pictures, tmp_path):

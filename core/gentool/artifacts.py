@@ -48,6 +48,25 @@ class Artifact(Protocol):
         ...
 
 
+def check_size(count: int, height: int, width: int, flags: str) -> None:
+    """Refuse a sheet or an animation that no memory would hold, before its pictures are made.
+
+    Args:
+        count: how many pictures.
+        height: of each, pixels.
+        width: of each, pixels.
+        flags: what decides how many there are, for the message.
+
+    Raises:
+        OutputError: so many are too large for one file.
+    """
+    if count * height * width > images.LARGE:
+        raise OutputError(
+            f"{flags}: {count:,} pictures of {width}x{height} pixels are too many for one file, "
+            f"which takes {images.LARGE // (height * width):,}; make fewer or smaller ones"
+        )
+
+
 class _Savable:
     suffix = ".png"
 

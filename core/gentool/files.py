@@ -22,7 +22,8 @@ def expand(path: str | Path) -> Path:
 def similar(path: Path) -> str:
     """``"; did you mean 'photo.png'?"`` for a file that is not there, or an empty string."""
     try:
-        return did_you_mean(path.name, [p.name for p in path.parent.iterdir()])
+        there = [p.name for p in path.parent.iterdir() if p.name != path.name]  # a dead link's own
+        return did_you_mean(path.name, there)
     except OSError:
         return ""
 

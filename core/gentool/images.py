@@ -20,10 +20,11 @@ from gentool.errors import ImageError
 from gentool.files import similar
 
 if TYPE_CHECKING:
+    import numpy as np
     import PIL.Image
     from torch import Tensor
 
-    Source: TypeAlias = str | Path | PIL.Image.Image | Tensor
+    Source: TypeAlias = str | Path | PIL.Image.Image | np.ndarray | Tensor
 
 SUFFIXES = frozenset(
     (
@@ -32,6 +33,9 @@ SUFFIXES = frozenset(
     )
 )
 """What a folder's files are taken for pictures by."""
+
+LARGE = 178_956_970
+"""Pixels beyond which a picture is only read if the user trusts it: Pillow's own limit."""
 
 _ORIENTATION = 0x0112
 _MAY_ORIENT = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
@@ -64,15 +68,19 @@ def read(source: Source, allow_large: bool = False) -> Picture:
     """Read a picture.
 
     Args:
-        source: a path, a PIL image, or a tensor (1|3|4,H,W) in 0..1.
+        source: a path, a PIL image, an array (H,W) or (H,W,3|4) uint8, or a tensor (1|3|4,H,W) in
+            0..1.
         allow_large: read pictures above Pillow's decompression-bomb limit (179 megapixels).
 
     Raises:
         ImageError: there is no such file, or it is no picture, damaged or too large.
     """
     if not isinstance(source, str | Path):
+        import numpy as np
         import PIL.Image
 
+        if isinstance(source, np.ndarray):
+            source = _from_array(source)
         if not isinstance(source, PIL.Image.Image):
             return _from_tensor(source)
         with _explained("image"):  # Pillow opens lazily, so its file may turn out damaged here
@@ -248,6 +256,18 @@ def to_srgb(image: PIL.Image.Image) -> tuple[PIL.Image.Image, list[str]]:
         if converted is not None:
             return converted, []
     return image if image.mode == "RGB" else image.convert("RGB"), []
+
+
+def _from_array(array: np.ndarray) -> PIL.Image.Image:
+    import PIL.Image
+
+    shaped = array.ndim in (2, 3) and array.shape[2:] in ((), (3,), (4,))
+    if not shaped or array.dtype != "uint8":
+        raise ImageError(
+            "a picture array must be (H,W), (H,W,3) or (H,W,4) uint8, "
+            f"got {array.shape} {array.dtype}"
+        )
+    return PIL.Image.fromarray(array)
 
 
 def _from_tensor(tensor: Tensor) -> Picture:

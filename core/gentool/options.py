@@ -80,7 +80,7 @@ def _not_empty(value: str | Path) -> str | Path:
 
 
 class ImageField:
-    """Pydantic's view of a picture: a path, a PIL image or a tensor; a path in JSON.
+    """Pydantic's view of a picture: a path or what Python holds of it; a path in JSON.
 
     Attributes:
         many: whether it takes several.
@@ -106,7 +106,8 @@ class ImageField:
 
 
 ImageFile = Annotated[Any, ImageField(many=False)]
-"""One picture: a path, a PIL image, or a tensor (C,H,W) in 0..1."""
+"""One picture: a path, a PIL image, an array (H,W,C) of bytes, a tensor (C,H,W) in 0..1, or the
+result of another action."""
 
 ImageFiles = Annotated[list[Any], ImageField(many=True)]
 """Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""
@@ -165,9 +166,12 @@ def _image(value: Any) -> Any:
         return path
     # told by name, so that checking options needs neither Pillow nor torch
     bases = {f"{c.__module__}.{c.__qualname__}" for c in type(value).__mro__}
-    if bases & {"PIL.Image.Image", "torch.Tensor"}:
+    if bases & {"PIL.Image.Image", "numpy.ndarray", "torch.Tensor"}:
         return value
-    raise ValueError(f"must be a path, a PIL image or a tensor, got {type(value).__name__}")
+    if bases & {"gentool.artifacts.Image", "gentool.artifacts.Grid", "gentool.runner.Results"}:
+        return value.image
+    kinds = "a path, a PIL image, an array, a tensor or a result"
+    raise ValueError(f"must be {kinds}, got {type(value).__name__}")
 
 
 def _images(value: Any) -> list[Any]:
@@ -230,6 +234,11 @@ def _has_path(value: Any) -> bool:
 
 
 _LIMITS = ("ge", "gt", "le", "lt")
+_SAID = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_too_short": "must not be empty",
+}
 _FLAG = re.compile(r"--([a-z][a-z0-9-]*)")
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -312,8 +321,8 @@ def _explain(model: type[Options], error: Any, prefix: str) -> str:
         near = did_you_mean(str(error["input"]), words)
         listed = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
         return f"{where}: must be {listed}{got}{near}"
-    if kind in ("bool_parsing", "bool_type"):
-        return f"{where}: must be true or false{got}"
+    if kind in _SAID:
+        return f"{where}: {_SAID[kind]}{got}"
     return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}{got}"
 
 

@@ -89,6 +89,10 @@ def read_header(path: str | Path) -> Header:
             raw = f.read(length) if 2 <= length <= MAX_HEADER else b""
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file") from None
+    except IsADirectoryError:
+        raise WeightsError(
+            f"{path}: holds no weights.safetensors; give a training's folder or a safetensors file"
+        ) from None
     except OSError as e:
         raise WeightsError(f"{path}: cannot read: {e.strerror or e}") from e
     # a sound file whose header has, say, 640 bytes begins with the same two bytes as a pickle

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gentool.cli.main import OK, PART_FAILED
+from gentool.cli.paths import OutputFile
 from gentool.cli.talk import Talk
 from gentool.files import expand, write_file
 
@@ -28,7 +29,7 @@ def command() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="Where the contact sheet of 64 of the pictures goes (default: a new name in this folder).",
 )
 @click.option("--no-sheet", is_flag=True, help="Write no contact sheet.")
@@ -65,7 +66,7 @@ def inspect_command(
         _print(found)
     if not no_sheet and found.widths:
         sheet = contact_sheet(pictures, list(found.bad))
-        path = expand(output) if output else Path(f"{_stem(paths[0])}-sheet.png")
+        path = output or Path(f"{_stem(paths[0])}-sheet.png")
         path = write_file(path, sheet.encode(path.suffix), replace=output is not None)
         click.echo(path, err=as_json)
     return PART_FAILED if found.bad else OK

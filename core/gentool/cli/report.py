@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gentool.cli.paths import OutputFile
 from gentool.files import expand, write_file
 
 
@@ -14,7 +15,7 @@ from gentool.files import expand, write_file
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OutputFile(),
     help="The page to write (default: RUN/report.html).",
 )
 def command(run: Path, output: Path | None) -> None:
@@ -26,6 +27,6 @@ def command(run: Path, output: Path | None) -> None:
 
     run = expand(run)
     page = report(run)
-    path = expand(output) if output else run / "report.html"
+    path = output or run / "report.html"
     write_file(path, page.encode(errors="backslashreplace"))  # a name may be no text
     click.echo(path)

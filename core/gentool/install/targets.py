@@ -113,6 +113,8 @@ def build(project: Path, folder: Path) -> Path:
     try:
         text = (project / "pyproject.toml").read_text(encoding="utf-8")
         needed = tomllib.loads(text).get("build-system", {}).get("requires", ["setuptools"])
+    except FileNotFoundError:
+        raise InstallError(f"{project}: no project of a plugin: it has no pyproject.toml") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise InstallError(f"{project}: no project of a plugin: {e}") from e
     # what is at hand saves an environment, and a network, for each build

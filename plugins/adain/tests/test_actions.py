@@ -92,6 +92,12 @@ def test_interpolate_lays_styles_out(tiny, pictures, count):
     assert torch.allclose(sheet.tensors[0], alone, atol=1e-5)
 
 
+def test_a_sheet_that_no_file_holds_is_refused_before_it_is_painted(tiny, pictures):
+    (a, b), content = pictures[0]["style"], pictures[0]["content"]
+    with pytest.raises(GentoolError, match=r"^--steps and --content-size: 4,096 pictures of"):
+        tiny.interpolate(content=content, style=[a, b, a, b], steps=64, content_size=2000)
+
+
 def test_interpolate_animates_and_ends_where_it_began(tiny, pictures, tmp_path):
     (a, b), content = pictures[0]["style"], pictures[0]["content"]
     result = tiny.interpolate(

@@ -168,7 +168,10 @@ def test_a_bad_content_fails_alone(method, flags, tmp_path):
         ({"style_weights": [1.0, 2.0]}, "style_weights: one for each style, got 2 for 1"),
         ({"style_weights": [-1.0]}, "must not be negative"),
         ({"style_layer_weights": [1.0]}, "one for each layer, got 1 for 5"),
-        ({"style_layers": ["relu9_1"]}, "no feature network given has layer relu9_1"),
+        (
+            {"style_layers": ["relu9_1"]},
+            "has layer relu9_1; there are relu1_1",
+        ),
         ({"features": ["nowhere.safetensors"]}, "no such weights file"),
         ({"init": "nowhere.png"}, "no such file"),
         ({"content_size": 16}, "is too small"),

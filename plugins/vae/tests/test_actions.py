@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import gentool
-from gentool import UsageError, WeightsError
+from gentool import GentoolError, UsageError, WeightsError
 from gentool.cli.main import invoke
 from gentool_vae.actions import between
 
@@ -49,6 +50,21 @@ def test_detail_is_added_by_its_share(vae):
     inside = (sharp > 0) & (sharp < 1) & (blurred > 0) & (blurred < 1)
     assert torch.allclose(half[inside], ((blurred + sharp) / 2)[inside], atol=1e-5)
     assert (sharp - blurred).abs().max() > 0.01
+
+
+def test_pictures_are_enlarged_in_every_layout(vae, photos):
+    (small,), (large,) = vae.sample(n=1, layout="each"), vae.sample(n=1, layout="each", upscale=3)
+    assert large.tensor.shape == (3, 48, 48)
+    assert (F.avg_pool2d(large.tensor, 3) - small.tensor).abs().mean() < 0.05
+    assert vae.sample(n=4, upscale=2).tensor.shape == (3, 68, 68)
+    ends = {"start": photos / "dark/8.png", "end": photos / "light/9.png"}
+    (film,) = vae.interpolate(**ends, steps=3, layout="animation", upscale=2)
+    assert {frame.shape for frame in film.frames} == {(3, 32, 32)}
+
+
+def test_a_sheet_that_no_file_holds_is_refused_before_it_is_drawn(vae):
+    with pytest.raises(GentoolError, match=r"^--n: 100,000 pictures of 64x64 .* takes 43,690;"):
+        vae.sample(n=100_000, upscale=4)
 
 
 def test_reconstruct_puts_in_and_out_side_by_side_with_figures(file, photos, tmp_path, capsys):

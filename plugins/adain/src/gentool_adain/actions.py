@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gentool import Context, GentoolError
-from gentool.artifacts import Animation, Grid, Image
+from gentool.artifacts import Animation, Grid, Image, check_size
 from gentool.color import keep_luminance, match_colors
 from gentool.images import as_mask, name_of, resize, to_size, visible
 from gentool_adain.features import encode_style
@@ -64,6 +64,8 @@ def interpolate(
     animation = options.layout == "animation"
     rows = between(styles, options.steps, animation)
     wanted = [style for row in rows for style in row]
+    _, height, width = pixels.shape
+    check_size(len(wanted), height, width, "--steps and --content-size")
     frames = [paint(canvas, s, options) for s in context.progress.track(wanted, "interpolate")]
     if animation:
         yield Animation(frames, options.fps, name=f"{content.name}-styles")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gentool import Context
 from gentool.compute import exactly
-from gentool.images import to_pil, without_limit
+from gentool.images import LARGE, to_pil, without_limit
 from gentool_cnn_ae import coder
 from gentool_cnn_ae.basis import STRIDE
 from gentool_cnn_ae.coder import LARGEST, Alphabets
@@ -29,7 +29,6 @@ from gentool_cnn_ae.options import LEVELS
 TILE = 128  # positions a side; 2048 pixels. Part of the format: contexts end with a tile
 # times what an error costs by itself: one also misleads the contexts of others. Measured
 PRICE = 2.5
-LARGE = 178_956_970  # pixels; beyond, as with any picture, only what the user says is trusted
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context, GentoolError
-from gentool.artifacts import Animation, Grid, Image
+from gentool.artifacts import Animation, Grid, Image, check_size
 from gentool.compute import exactly
 from gentool_gan.latents import class_numbers, draw, unpack, walk
 from gentool_gan.nets import GAN
 from gentool_gan.options import InterpolateOptions, SampleOptions
 
 BATCH = 64
-LARGEST = 178_956_970  # pixels of a sheet or an animation, Pillow's own limit for a picture
 
 
 def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Image | Grid]:
     """Yield new pictures, one by one or on one sheet."""
     latents, labels = _chosen(model, options, context, options.n)
     if options.grid:
-        _check_size(model, len(latents), options.upscale, "--n")
+        side = model.config.size * options.upscale
+        check_size(len(latents), side, side, "--n")
     made: list[Tensor] = []
     parts = range(0, len(latents), BATCH)
     for start in context.each(parts, "sample"):
@@ -43,7 +43,8 @@ def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> It
     latents, labels = _chosen(model, options, context, options.n)
     if len(latents) < 2:
         raise GentoolError("--latents: two or more to walk between, got 1")
-    _check_size(model, len(latents) * options.steps, options.upscale, "--n and --steps")
+    side = model.config.size * options.upscale
+    check_size(len(latents) * options.steps, side, side, "--n and --steps")
     path = walk(latents, options.steps)
     shares: Tensor | None = None
     if model.config.classes:
@@ -97,21 +98,6 @@ def _chosen(
         chosen = wanted[k % len(wanted)] if wanted else None
         labels.append(label if chosen is None else chosen)
     return torch.stack(latents), torch.tensor(labels)
-
-
-def _check_size(model: GAN, count: int, upscale: int, flags: str) -> None:
-    """Refuse what no memory would hold before it is drawn.
-
-    Raises:
-        GentoolError: so many pictures are too large for one file.
-    """
-    side = model.config.size * upscale
-    if count * side**2 > LARGEST:
-        most = LARGEST // side**2
-        raise GentoolError(
-            f"{flags}: {count:,} pictures of {side} pixels are too many for one file, which takes "
-            f"{most:,}; make fewer, or with a smaller --upscale"
-        )
 
 
 def _name(model: GAN, label: Tensor, number: int) -> str:

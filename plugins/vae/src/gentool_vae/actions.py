@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gentool import Context, GentoolError
-from gentool.artifacts import Animation, Figures, File, Grid, Image
-from gentool.images import name_of
+from gentool.artifacts import Animation, Figures, File, Grid, Image, check_size
+from gentool.images import name_of, to_size
 from gentool.similarity import psnr, ssim
 from gentool_vae import latents
 from gentool_vae.likelihood import bits_per_dimension, negative_bound
@@ -18,10 +18,12 @@ from gentool_vae.nets import VAE, Decoded, Posterior
 from gentool_vae.options import (
     AttributeOptions,
     DecodeOptions,
+    DrawOptions,
     EncodeOptions,
     InterpolateOptions,
     ReconstructOptions,
     SampleOptions,
+    SheetOptions,
 )
 from gentool_vae.pictures import TOGETHER, draw, encode, read_square, read_squares
 
@@ -34,8 +36,9 @@ Sheet = Iterator[Grid | Image]
 def sample(model: VAE, options: SampleOptions, context: Context) -> Sheet:
     """Yield new pictures; number k depends on the seed and k alone."""
     numbers = range(options.first, options.first + options.n)
+    _check_sheet(model, options, options.n, "--n")
     made = new(model, numbers, options, context)
-    yield from _sheet(made, [f"sample-{k:05}" for k in numbers], options.layout)
+    yield from _sheet(made, [f"sample-{k:05}" for k in numbers], options)
 
 
 def new(model: VAE, numbers: range, options: SampleOptions, context: Context) -> Iterator[Tensor]:
@@ -96,7 +99,9 @@ def interpolate(
     a, b = encode(model, ends, context).mean
     there = torch.stack([between(a, b, i / (options.steps - 1)) for i in range(options.steps)])
     # the same noise all the way: only what the latents say changes
-    frames = [*draw(model, there, context, options.detail, lambda _: context.generator())]
+    _check_sheet(model, options, 2 * options.steps, "--steps")
+    made = draw(model, there, context, options.detail, lambda _: context.generator())
+    frames = [*_enlarged(made, options)]
     name = f"{_stem(options.start)}-{_stem(options.end)}"
     if options.layout == "animation":
         yield Animation([*frames, *frames[-2:0:-1]], options.fps, name=name)
@@ -130,8 +135,9 @@ def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterato
 def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
     """Yield the pictures of a file of latents."""
     found = latents.read(model, options.latents[0])
+    _check_sheet(model, options, len(found.names), "--latents")
     made = draw(model, found.mean, context, options.detail, context.generator)
-    yield from _sheet(made, found.names, options.layout)
+    yield from _sheet(made, found.names, options)
 
 
 def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterator[Grid]:
@@ -144,7 +150,8 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
         with context.guard(source, options.image):
             mean = encode(model, [read_square(source, size, context)], context).mean
             moved = mean + amounts[:, None] * difference
-            row = [*draw(model, moved, context, options.detail, lambda _: context.generator())]
+            made = draw(model, moved, context, options.detail, lambda _: context.generator())
+            row = [*_enlarged(made, options)]
             made_from = {"image": name_of(source)}
             yield Grid(row, columns=options.steps, name=_stem(source), made_from=made_from)
 
@@ -163,9 +170,23 @@ def _stem(source: Source) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _sheet(pictures: Iterable[Tensor], names: Sequence[str], layout: str) -> Sheet:
-    if layout == "grid":
-        yield Grid([*pictures], name=names[0] if len(names) == 1 else f"{names[0]}-{len(names)}")
+def _check_sheet(
+    model: VAE, options: SheetOptions | InterpolateOptions, count: int, flags: str
+) -> None:
+    if options.layout != "each":
+        side = model.config.size * options.upscale
+        check_size(count, side, side, flags)
+
+
+def _enlarged(pictures: Iterable[Tensor], options: DrawOptions) -> Iterator[Tensor]:
+    for picture in pictures:
+        yield to_size(picture, [side * options.upscale for side in picture.shape[1:]])
+
+
+def _sheet(pictures: Iterable[Tensor], names: Sequence[str], options: SheetOptions) -> Sheet:
+    made = _enlarged(pictures, options)
+    if options.layout == "grid":
+        yield Grid([*made], name=names[0] if len(names) == 1 else f"{names[0]}-{len(names)}")
         return
-    for picture, name in zip(pictures, names, strict=True):
+    for picture, name in zip(made, names, strict=True):
         yield Image(picture, name=name)

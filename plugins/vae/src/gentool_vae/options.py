@@ -18,6 +18,8 @@ class DrawOptions(Options):
         "latent may mean: blurred, and nearest to the original",
     )
 
+    upscale: int = Field(1, ge=1, le=32, description="Enlarge so many times, bicubic")
+
 
 class SheetOptions(DrawOptions):
     layout: Literal["grid", "each"] = Field(
