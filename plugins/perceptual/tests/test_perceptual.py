@@ -151,6 +151,26 @@ def test_sliced_wasserstein_is_float32_inside_autocast():
     assert torch.equal(*terms)
 
 
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_gradients_of_statistics_and_gram_are_those_of_the_plain_formulas(dtype, error):
+    torch.manual_seed(0)
+    maps, weights = torch.rand(3, 5, 9, 8).to(dtype), torch.rand(3, 5, 7)
+
+    def gradient(function):
+        leaf = maps.clone().requires_grad_()
+        mean, std, product = function(leaf)
+        combined = torch.cat([mean[:, :, None], std[:, :, None], product], 2)
+        (combined * weights).sum().backward()
+        return leaf.grad.float()
+
+    def plain(f):
+        flat = f.float().flatten(2)
+        return flat.mean(2), (flat.var(2) + 1e-8).sqrt(), flat @ flat.transpose(1, 2) / 72
+
+    found, wanted = gradient(lambda f: (*statistics(f), gram(f))), gradient(plain)
+    assert (found - wanted).abs().max() < error * wanted.abs().max()
+
+
 def test_a_map_of_one_position_has_no_spread():
     mean, std = statistics(torch.rand(1, 3, 1, 1))
     assert mean.isfinite().all()

@@ -94,13 +94,17 @@ class AdaINTrainer(Trainer):
             with torch.no_grad():
                 of_content, of_style = self.features(content), self.features(style)
             of_output = self.features(output.contiguous(memory_format=self.setup.layout))
-        of_style = {n: _paired(of_style[n], of_content[n], pairings) for n in STYLE_LAYERS}
-        of_content = {n: torch.cat([of_content[n]] * pairings) for n in self.content_loss.layers}
+        of_contents = {n: torch.cat([of_content[n]] * pairings) for n in self.content_loss.layers}
+        last = {name: maps[-1:] for name, maps in of_content.items()}  # its own style
+        distances = {}
+        for name, loss in {"style": self.style_loss, "gram": self.gram_loss}.items():
+            asked, own = loss.summary(of_style), loss.summary(last)
+            paired = {layer: _paired(asked[layer], own[layer], pairings) for layer in asked}
+            distances[name] = loss.compare(loss.summary(of_output), paired)
         output = output.float()
         return {
-            **self.content_loss(of_output, of_content),
-            **self.style_loss(of_output, of_style),
-            **self.gram_loss(of_output, of_style),
+            **self.content_loss(of_output, of_contents),
+            **distances,
             "range": (output - output.clamp(0, 1)).abs().mean(),
             "identity": (output[len(content) - 1] - content[-1]).abs().mean(),
             "pixels": (output - contents).abs().mean(),

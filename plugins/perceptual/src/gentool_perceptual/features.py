@@ -106,10 +106,10 @@ class FeatureNet(nn.Module):
                 h = F.max_pool2d(h, 2)
             if self.distilled:
                 h = F.pad(h, (1, 1, 1, 1), mode="reflect")
-            h = F.relu(self.get_submodule(f"conv{name}")(h))
+            h = F.relu_(self.get_submodule(f"conv{name}")(h))
             if f"relu{name}" in wanted:
                 head = f"to_vgg{name}"
-                found[f"relu{name}"] = F.relu(self.get_submodule(head)(h)) if self.distilled else h
+                found[f"relu{name}"] = F.relu_(self.get_submodule(head)(h)) if self.distilled else h
             if len(found) == len(wanted):
                 return found
         missing = sorted(wanted - set(found))
@@ -134,7 +134,11 @@ class Features(nn.Module):
             if mine:
                 self.plan.append((i, mine))
         if left:
-            raise WeightsError(f"no feature network given has layer {', '.join(left)}")
+            known = dict.fromkeys(layer for net in nets for layer in net.layers)
+            raise WeightsError(
+                f"no feature network given has layer {', '.join(left)}; "
+                f"there are {', '.join(known)}"
+            )
         moved: Any = self  # the stubs of Module.to lack memory_format
         moved.to(memory_format=torch.channels_last)
 

@@ -7,7 +7,8 @@ features' dtype.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,18 +20,63 @@ if TYPE_CHECKING:
 FeatureMaps = Mapping[str, Tensor]
 
 
-def _relative(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of |prediction - target|^2 / |target|^2."""
+def relative(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of |prediction - target|^2 / |target|^2, each (N,...); float32."""
     p, t = prediction.float().flatten(1), target.float().flatten(1)
     return ((p - t).square().sum(1) / t.square().sum(1).clamp_min(1e-6)).mean()
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
     """Per-channel mean and standard deviation over positions: (N,C,h,w) -> (N,C), (N,C)."""
-    flat = features.float().flatten(2)
-    # a map of one position, of a small picture's deepest layer, has no spread
-    var, mean = torch.var_mean(flat, 2, correction=min(1, flat.shape[2] - 1))
-    return mean, (var + 1e-8).sqrt()
+    mean, deviation = _Statistics.apply(features)  # type: ignore[no-untyped-call]
+    return mean, deviation
+
+
+def _positions(features: Tensor) -> Tensor:
+    """(N,C,h,w) -> (N,h*w,C): a view of channels-last memory, where products run without a copy."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _turns(batch: Tensor) -> Iterator[slice]:
+    """Parts to bring to float32 in turn: on a CPU one picture each, which stays in its cache."""
+    together = 1 if batch.device.type == "cpu" else len(batch)
+    return (slice(i, i + together) for i in range(0, len(batch), together))
+
+
+class _Statistics(torch.autograd.Function):
+    """Keeps the features alone for its gradient, in their own dtype.
+
+    Autograd would keep several copies in float32, whose traffic takes longer than the
+    convolutions before them in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        # a map of one position, of a small picture's deepest layer, has no spread
+        rest = max(1, features.shape[2] * features.shape[3] - 1)
+        means, variances = [], []
+        for turn in _turns(features):
+            flat = _positions(features[turn].float())
+            means.append(flat.mean(1))
+            variances.append((flat - means[-1][:, None]).square_().sum(1) / rest)
+        mean, deviation = torch.cat(means), torch.cat(variances).add_(1e-8).sqrt_()
+        ctx.save_for_backward(features, mean, deviation)
+        ctx.rest = rest
+        return mean, deviation
+
+    @staticmethod
+    def backward(ctx: Any, of_mean: Tensor, of_deviation: Tensor) -> Tensor:
+        features, mean, deviation = ctx.saved_tensors
+        slope = of_deviation / (deviation * ctx.rest)
+        shift = of_mean / (features.shape[2] * features.shape[3]) - slope * mean
+        gradient: Tensor = _scaled(features, slope, shift)
+        return gradient
+
+
+def _scaled(features: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``features`` (N,C,h,w) by ``scale`` plus ``shift``, both (N,C), in the features' dtype."""
+    scale, shift = (t.to(features.dtype)[:, :, None, None] for t in (scale, shift))
+    return torch.addcmul(shift, features, scale)
 
 
 def _in_float32(features: Tensor) -> torch.autocast:
@@ -40,8 +86,7 @@ def _in_float32(features: Tensor) -> torch.autocast:
 
 def gram(features: Tensor) -> Tensor:
     """Gram matrix divided by the number of positions (Gatys et al. 2016, eq. 3): (N,C,C)."""
-    # positions first: a view of channels_last memory, where the product runs without a copy
-    flat = features.float().permute(0, 2, 3, 1).flatten(1, 2)
+    flat = _positions(features)
     product: Tensor = _Symmetric.apply(flat)  # type: ignore[no-untyped-call]
     return product / flat.shape[1]
 
@@ -53,14 +98,16 @@ class _Symmetric(torch.autograd.Function):
     def forward(ctx: Any, flat: Tensor) -> Tensor:
         ctx.save_for_backward(flat)
         with _in_float32(flat):
-            return flat.transpose(1, 2) @ flat
+            parts = (flat[turn].float() for turn in _turns(flat))
+            return torch.cat([part.transpose(1, 2) @ part for part in parts])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (flat,) = ctx.saved_tensors
+        both = gradient + gradient.transpose(1, 2)
         with _in_float32(flat):
-            slope: Tensor = flat @ (gradient + gradient.transpose(1, 2))
-        return slope
+            parts = ((flat[turn].float() @ both[turn]).to(flat.dtype) for turn in _turns(flat))
+            return torch.cat([*parts])
 
 
 class ContentLoss:
@@ -71,36 +118,49 @@ class ContentLoss:
 
     def __call__(self, prediction: FeatureMaps, target: FeatureMaps) -> dict[str, Tensor]:
         """Term ``content``; both sides hold (N,C,h,w) maps of equal size."""
-        terms = [_relative(prediction[n], target[n]) for n in self.layers]
+        terms = [relative(prediction[n], target[n]) for n in self.layers]
         return {"content": torch.stack(terms).mean()}
 
 
-class StatisticsLoss:
-    """Relative distance of channel means and deviations (Huang & Belongie 2017, eq. 13)."""
+class _SummaryLoss(ABC):
+    """Relative distance of what a subclass keeps of feature maps, averaged over ``layers``."""
 
     def __init__(self, layers: Iterable[str]) -> None:
         self.layers = tuple(layers)
+
+    @abstractmethod
+    def _of(self, features: Tensor) -> Tensor:
+        """What counts of a layer's maps (N,C,h,w): (N,...), whatever h and w."""
+
+    def summary(self, features: FeatureMaps) -> dict[str, Tensor]:
+        """What counts of each layer, to be compared once or, a target's, many times."""
+        return {name: self._of(features[name]) for name in self.layers}
+
+    def compare(self, prediction: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+        """The distance of two summaries, a scalar."""
+        return torch.stack([relative(prediction[n], target[n]) for n in self.layers]).mean()
+
+
+class StatisticsLoss(_SummaryLoss):
+    """Relative distance of channel means and deviations (Huang & Belongie 2017, eq. 13)."""
+
+    def _of(self, features: Tensor) -> Tensor:
+        return torch.cat(statistics(features), 1)
 
     def __call__(self, prediction: FeatureMaps, target: FeatureMaps) -> dict[str, Tensor]:
         """Term ``style``; sizes in space may differ between the two sides."""
-        terms = []
-        for name in self.layers:
-            p = torch.cat(statistics(prediction[name]), 1)
-            t = torch.cat(statistics(target[name]), 1)
-            terms.append(_relative(p, t))
-        return {"style": torch.stack(terms).mean()}
+        return {"style": self.compare(self.summary(prediction), self.summary(target))}
 
 
-class GramLoss:
+class GramLoss(_SummaryLoss):
     """Relative distance of Gram matrices (Gatys et al. 2016, eq. 4-5)."""
 
-    def __init__(self, layers: Iterable[str]) -> None:
-        self.layers = tuple(layers)
+    def _of(self, features: Tensor) -> Tensor:
+        return gram(features)
 
     def __call__(self, prediction: FeatureMaps, target: FeatureMaps) -> dict[str, Tensor]:
         """Term ``gram``; sizes in space may differ between the two sides."""
-        terms = [_relative(gram(prediction[n]), gram(target[n])) for n in self.layers]
-        return {"gram": torch.stack(terms).mean()}
+        return {"gram": self.compare(self.summary(prediction), self.summary(target))}
 
 
 class SlicedWassersteinLoss:
@@ -163,7 +223,7 @@ class PerceptualLoss:
         p = self.features(prediction)
         with torch.no_grad():
             t = self.features(target)
-        return {"perceptual": torch.stack([_relative(p[n], t[n]) for n in p]).mean()}
+        return {"perceptual": torch.stack([relative(p[n], t[n]) for n in p]).mean()}
 
 
 class L1Loss:
