@@ -383,6 +383,8 @@ def test_a_file_or_a_training_runs_folder_is_found(plugin, saved, tmp_path):
     assert weights.find(both, str(own)) == own
     assert weights.find(both, str(run)) == own
     assert weights.find(both, f"{run}{os.sep}") == own
+    with pytest.raises(WeightsError, match=r"holds no weights\.safetensors; give a training's"):
+        weights.find(both, str(tmp_path))
     with pytest.raises(WeightsError, match="has no weights 'xxx"):
         weights.find(both, "x" * 300)
     with pytest.raises(WeightsError, match=r"cannot read: |no such weights file"):

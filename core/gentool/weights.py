@@ -89,10 +89,6 @@ def read_header(path: str | Path) -> Header:
             raw = f.read(length) if 2 <= length <= MAX_HEADER else b""
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file") from None
-    except IsADirectoryError:
-        raise WeightsError(
-            f"{path}: holds no weights.safetensors; give a training's folder or a safetensors file"
-        ) from None
     except OSError as e:
         raise WeightsError(f"{path}: cannot read: {e.strerror or e}") from e
     # a sound file whose header has, say, 640 bytes begins with the same two bytes as a pickle
@@ -191,6 +187,10 @@ def find(card: Card, choice: str | None) -> Path:
     # unlike those of Path these never raise; what the system has against it, read_header() tells
     if os.path.isfile(inside):
         return inside
+    if os.path.isdir(path):
+        raise WeightsError(
+            f"{path}: holds no weights.safetensors; give a training's folder or a safetensors file"
+        )
     if card.weights and re.fullmatch(r"[\w-]+", choice) and not os.path.exists(path):
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path

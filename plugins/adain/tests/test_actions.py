@@ -55,7 +55,7 @@ def pictures(files):
 def test_weights_blend_styles(tiny, pictures):
     both, _ = pictures
     one, other = (r.tensor for r in tiny.stylize(**both))
-    blend = tiny.stylize(**both, style_weights=[3, 1])
+    blend = tiny.stylize(**both, style_weights=[9, 1])
     assert blend[0].name == "content-a+b"
     assert torch.allclose(tiny.stylize(**both, style_weights=[5, 0]).tensor, one, atol=1e-5)
     assert torch.allclose(tiny.stylize(**both, style_weights=[0, 0.1]).tensor, other, atol=1e-5)

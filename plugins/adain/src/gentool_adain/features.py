@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Context
-from gentool_adain.nets import ENCODER_REACH, STRIDE, AdaIN
+from gentool_adain.nets import STRIDE, AdaIN
 from gentool_adain.statistics import Features, Shares, Style, Total
 from gentool_adain.tiles import Tile, cover, shrinking
 
@@ -73,7 +73,7 @@ def _encoded(
 ) -> Iterator[tuple[Tile, Features]]:
     """The features of a padded picture (1,3,H,W), tile after tile."""
     height, width = (n // STRIDE for n in padded.shape[2:])
-    tiles = cover(height, width, side // STRIDE, ENCODER_REACH // STRIDE)
+    tiles = cover(height, width, side // STRIDE, model.encoder.reach)
     for tile in context.each(tiles, "look"):
         part = tile.computed(padded, STRIDE).to(context.device)
         with context.compute.autocast():

@@ -28,7 +28,6 @@ from gentool_adain.statistics import Features, Shares, Style, adain, spread
 Noise = tuple[Tensor, Tensor]  # at 1/4 and at 1/8, each (N,channels,h,w), standard normal
 
 STRIDE = 8  # the picture's sides must be multiples of this
-ENCODER_REACH = 16  # pixels beyond a cell of 8 that its features depend on
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Config:
 
     Attributes:
         width2, width4, width8: channels at 1/2, 1/4 and 1/8 of the picture's size.
+        encoder8: residual convolutions at the encoder's end, at 1/8.
         code: units of the hidden layer between style statistics and scales and shifts.
         blocks8, blocks4: residual blocks of the decoder at 1/8 and 1/4.
         noise: channels of noise at 1/8 and at 1/4.
@@ -44,9 +44,10 @@ class Config:
 
     width2: int = 24
     width4: int = 48
-    width8: int = 96
+    width8: int = 128
+    encoder8: int = 1
     code: int = 128
-    blocks8: int = 2
+    blocks8: int = 4
     blocks4: int = 1
     noise: int = 8
 
@@ -56,6 +57,7 @@ LIMITS = {
     "width2": (3, 512),
     "width4": (3, 1024),
     "width8": (3, 2048),
+    "encoder8": (0, 32),
     "code": (1, 4096),
     "blocks8": (0, 32),
     "blocks4": (0, 32),
@@ -87,11 +89,23 @@ class Encoder(nn.Module):
         self.stem = Conv(3 * 16, c.width4)
         self.down = Conv(c.width4, c.width8, stride=2)
         self.deep = Conv(c.width8, c.width8)
+        deeper = [Conv(c.width8, c.width8) for _ in range(c.encoder8)]
+        with torch.no_grad():
+            for conv in deeper:
+                conv.weight.mul_(0.3)  # starts near the identity
+        self.deeper = nn.ModuleList(deeper)
+
+    @property
+    def reach(self) -> int:
+        """Cells at 1/8 beyond its own that a cell's features depend on."""
+        return 2 + len(self.deeper)  # stem and first convolution at 1/8: half a cell each
 
     def forward(self, image: Tensor) -> Features:
         x = F.pixel_unshuffle((image - 0.45) * 4, 4)  # (N,48,H/4,W/4), variance near 1
         f4 = self.stem(x)
         f8 = self.deep(F.relu_(self.down(F.relu(f4))))
+        for conv in self.deeper:
+            f8 = f8 + conv(F.relu(f8))
         return f4, f8
 
 
@@ -214,7 +228,8 @@ class AdaIN(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> AdaIN:
-        return cls(Config(**config_values(config, LIMITS)))
+        # files from before there was encoder8 have none
+        return cls(Config(**{"encoder8": 0, **config_values(config, LIMITS)}))
 
     def get_config(self) -> dict[str, Any]:
         return asdict(self.config)

@@ -28,8 +28,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/adain.safetensors",
-            bytes=1_468_232,
-            sha256="19a9bf0a8d07946a3f3488ad0761b6c1fe47b696f7c8da3142c7ae0df094af7d",
+            bytes=3_977_736,
+            sha256="2f09413796d09a01618f1545c3fd11be1692eb36fad8fab8fe8ab7e14920c809",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "

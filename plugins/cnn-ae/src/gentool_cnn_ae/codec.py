@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from gentool_cnn_ae.nets import CnnAe, lambdas
 from gentool_cnn_ae.options import LEVELS
 
 TILE = 128  # positions a side; 2048 pixels. Part of the format: contexts end with a tile
+SMALL = 1024  # positions of a tile that one thread works on
 # times what an error costs by itself: one also misleads the contexts of others. Measured
 PRICE = 2.5
 
@@ -178,7 +180,7 @@ class Codec:
             missing = [rows.stop - rows.start, columns.stop - columns.start]
             missing = [n - have for n, have in zip(missing, part.shape[2:], strict=True)]
             part = F.pad(part, (0, missing[1], 0, missing[0]), mode="replicate")
-            with exactly():
+            with exactly(), _sums_in_one_order(part.shape[2] * part.shape[3] // STRIDE**2):
                 found = self.model.encoder(_channels_last(part), level)
             yield tile, found[:, :, *inner]
 
@@ -196,10 +198,26 @@ class Codec:
         picture = torch.empty(3, rows * STRIDE, columns * STRIDE)
         for tile in tiles_of(grid):
             wide, inner = _with_halo(tile, grid, self.model.decoder.REACH)
-            with exactly():
-                made = self.model.decoder(_channels_last(latents(wide)), levels)
+            part = _channels_last(latents(wide))
+            with exactly(), _sums_in_one_order(part.shape[2] * part.shape[3]):
+                made = self.model.decoder(part, levels)
             picture[:, *_pixels(tile)] = made[0].clamp(0, 1)[:, *_pixels(inner)]
         return picture
+
+
+@contextlib.contextmanager
+def _sums_in_one_order(positions: int) -> Iterator[None]:
+    """Take one thread for a small tile: between several, oneDNN splits the sums over channels.
+
+    Seen with AVX-512 below 200 positions of latents; where there are more, it splits those.
+    """
+    threads = torch.get_num_threads()
+    if positions < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 Place = tuple[slice, slice]
