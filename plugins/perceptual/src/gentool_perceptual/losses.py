@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FeatureMaps = Mapping[str, Tensor]
 
 
-def relative(prediction: Tensor, target: Tensor) -> Tensor:
+def _relative(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean over the batch of |prediction - target|^2 / |target|^2, each (N,...); float32."""
     p, t = prediction.float().flatten(1), target.float().flatten(1)
     return ((p - t).square().sum(1) / t.square().sum(1).clamp_min(1e-6)).mean()
@@ -118,7 +118,7 @@ class ContentLoss:
 
     def __call__(self, prediction: FeatureMaps, target: FeatureMaps) -> dict[str, Tensor]:
         """Term ``content``; both sides hold (N,C,h,w) maps of equal size."""
-        terms = [relative(prediction[n], target[n]) for n in self.layers]
+        terms = [_relative(prediction[n], target[n]) for n in self.layers]
         return {"content": torch.stack(terms).mean()}
 
 
@@ -138,7 +138,7 @@ class _SummaryLoss(ABC):
 
     def compare(self, prediction: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
         """The distance of two summaries, a scalar."""
-        return torch.stack([relative(prediction[n], target[n]) for n in self.layers]).mean()
+        return torch.stack([_relative(prediction[n], target[n]) for n in self.layers]).mean()
 
 
 class StatisticsLoss(_SummaryLoss):
@@ -223,7 +223,7 @@ class PerceptualLoss:
         p = self.features(prediction)
         with torch.no_grad():
             t = self.features(target)
-        return {"perceptual": torch.stack([relative(p[n], t[n]) for n in p]).mean()}
+        return {"perceptual": torch.stack([_relative(p[n], t[n]) for n in p]).mean()}
 
 
 class L1Loss:
