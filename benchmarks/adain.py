@@ -166,7 +166,7 @@ def quality(pairs, teacher):
     import gentool
     from gentool_adain.evaluate import evaluate, pair, summarise
 
-    table = evaluate(gentool.load("adain", seed=0), sorted(pair(pairs)), teacher)
+    table = dict(evaluate(gentool.load("adain", seed=0), sorted(pair(pairs)), teacher))
     for kind, figures in summarise(table).items():
         print(
             f"{len(table)} pairs, {kind}: " + ", ".join(f"{k} {v:.4f}" for k, v in figures.items())

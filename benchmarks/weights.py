@@ -82,7 +82,7 @@ def adain(a, sets):
     for label, path in sets.items():
         method, folder = gentool.load("adain", weights=path, seed=0), a.output / "adain" / label
         folder.mkdir(exist_ok=True)
-        tables[label] = evaluate(method, pairs, a.teacher, folder)
+        tables[label] = dict(evaluate(method, pairs, a.teacher, folder))
     if a.peer:
         distances = Distances(a.teacher)
         shown = {name: next(a.peer.glob(f"{name}.*")) for name, *_ in pairs}

@@ -82,7 +82,8 @@ class Main(click.Group):
 @click.group(
     cls=Main,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: gentool run adain --content PICTURE --style PICTURE",
+    epilog="Start with: gentool run adain --content PICTURE --style PICTURE\n\n"
+    "Plugins bring further commands; gentool list shows them.",
 )
 @click.version_option(__version__, "-V", "--version", message="gentool %(version)s")
 def gentool() -> None:

@@ -81,6 +81,15 @@ def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
         assert told["mean"][figure] == pytest.approx(mean)
 
 
+def test_evaluate_takes_stylize_s_flags_from_a_file(pairs, capsys):
+    (pairs / "none.toml").write_text("alpha = 0.0\n")
+    assert evaluate(pairs, "--json") == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert evaluate(pairs, "--json", "--config", str(pairs / "none.toml")) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert kept["mean"]["content"] < whole["mean"]["content"]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -92,6 +101,8 @@ def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
             "cannot make the folder",
         ),
         (["adain", "--pairs", "{pairs}", "--plot", "{pairs}/old.svg"], "old.svg exists; choose"),
+        (["adain", "--pairs", "{pairs}", "--config", "{pairs}/wrong.toml"], "no option 'content'"),
+        (["adain", "--pairs", "{pairs}", "--config", "{pairs}/high.toml"], "alpha"),
         (["adain", "--pairs", "{pairs}/lonely"], "x has only one of content and style"),
     ],
 )
@@ -100,6 +111,8 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(pairs, capsys, line, reaso
         (pairs / "lonely" / side).mkdir(parents=True)
     shutil.copy(pairs / "content/0.png", pairs / "lonely/content/x.png")
     (pairs / "old.svg").write_text("precious")
+    (pairs / "wrong.toml").write_text("content = 'a.png'")
+    (pairs / "high.toml").write_text("alpha = 100")
     assert invoke(["evaluate", *(part.format(pairs=pairs) for part in line)]) == 2
     error = capsys.readouterr().err.strip()
     assert reason in error

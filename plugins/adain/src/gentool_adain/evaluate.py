@@ -6,19 +6,21 @@ import html
 import json
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
 import gentool
-from gentool import Method, OutputError, PluginError, UsageError
+from gentool import Method, OutputError, PluginError, UsageError, cards
 from gentool.artifacts import File
+from gentool.cli.flags import read_config
 from gentool.compute import out_of_memory_explained
 from gentool.images import SUFFIXES
 
 FIGURES = ("content", "style", "gram", "ssim")
+Measured: TypeAlias = tuple[str, dict[str, float]]  # a pair's name and figures
 
 
 @click.command(name="evaluate")
@@ -34,6 +36,7 @@ FIGURES = ("content", "style", "gram", "ssim")
 )
 @click.option("--weights", help="A packaged set's name, a file, or a training run's folder.")
 @click.option("--seed", type=int, default=0, help="Seed of everything random.")
+@click.option("--config", help="TOML file of stylize's flags, as `gentool run --config` takes.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Write the pictures to this folder.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the figures as an SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -43,6 +46,7 @@ def command(
     features: tuple[str, ...],
     weights: str | None,
     seed: int,
+    config: str | None,
     keep: Path | None,
     plot: Path | None,
     as_json: bool,
@@ -56,19 +60,47 @@ def command(
     method = gentool.load(name, weights=weights, seed=seed)
     if "stylize" not in {action.name for action in method.card.actions}:
         raise UsageError(f"{name} does not stylize; evaluate measures style transfer")
+    options = _options(method, config)
     found = sorted(pair(pairs))
     _check_outputs([stem for stem, *_ in found], plot, keep)
-    table = evaluate(method, found, features, keep)
+    measured = evaluate(method, found, features, keep, options)
+    width = max(len(row) for row in (*(stem for stem, *_ in found), "median"))
+    if as_json:
+        table = dict(_watched(measured, len(found)))
+        click.echo(json.dumps({"pairs": table, **summarise(table)}, indent=2))
+    else:
+        click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
+        table = {}
+        for row, figures in measured:  # a slow method's are worth seeing as they come
+            table[row] = figures
+            _echo(row, figures, width)
+        for row, figures in summarise(table).items():
+            _echo(row, figures, width)
     if plot:
         File(drawn(table, name).encode(), ".svg").save(plot)
-    summary = summarise(table)
-    if as_json:
-        click.echo(json.dumps({"pairs": table, **summary}, indent=2))
-        return
-    width = max(len(row) for row in (*table, "median"))
-    click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
-    for row, figures in (table | summary).items():
-        click.echo(f"{row:{width}}  " + "  ".join(f"{figures[f]:8.4f}" for f in FIGURES))
+
+
+def _echo(row: str, figures: dict[str, float], width: int) -> None:
+    click.echo(f"{row:{width}}  " + "  ".join(f"{figures[f]:8.4f}" for f in FIGURES))
+
+
+def _watched(measured: Iterator[Measured], count: int) -> Iterator[Measured]:
+    """The same, with a bar on a terminal."""
+    hidden = not sys.stderr.isatty()
+    bar = click.progressbar(
+        measured, label="evaluate", length=count, file=sys.stderr, hidden=hidden
+    )
+    with bar:
+        yield from bar
+
+
+def _options(method: Method, config: str | None) -> dict[str, Any]:
+    """Options of stylize from a TOML file, without the pictures."""
+    if config is None:
+        return {}
+    model = cards.resolve(method.card.action("stylize").options)
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    return read_config(config, sorted(names - {"content", "style"}))
 
 
 def _check_outputs(stems: list[str], plot: Path | None, keep: Path | None) -> None:
@@ -114,8 +146,21 @@ def evaluate(
     pairs: list[tuple[str, Path, Path]],
     features: tuple[str, ...] | list[str],
     keep: Path | None = None,
-) -> dict[str, dict[str, float]]:
-    """Figures of each pair by its name, of the 8-bit picture that would be saved."""
+    options: Mapping[str, Any] | None = None,
+) -> Iterator[Measured]:
+    """Name and figures of each pair, of the 8-bit picture that would be saved.
+
+    Args:
+        method: what stylizes.
+        pairs: name, content and style of each.
+        features: networks that judge, by name or file.
+        keep: folder for the pictures.
+        options: of ``stylize``, beside the pictures.
+
+    Raises:
+        PluginError: gentool-perceptual is not installed.
+        UsageError: an option's value is bad.
+    """
     try:
         from gentool_adain.distances import Distances
     except ModuleNotFoundError as e:
@@ -124,18 +169,15 @@ def evaluate(
         ) from e
     distances = Distances(features)
     context = method.context()
-    table = {}
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(pairs, label="evaluate", file=sys.stderr, hidden=hidden) as bar:
-        for name, content, style in bar:
-            result = method.run("stylize", content=content, style=style)
-            if keep:
-                result.save(keep / f"{name}.png")
-            output = (result.tensor * 255).round() / 255
-            known = [context.read(path).pixels for path in (content, style)]
-            with out_of_memory_explained("make the pictures of --pairs smaller"):
-                table[name] = distances(output, known[0], known[1])
-    return table
+    for name, content, style in pairs:
+        result = method.run("stylize", content=content, style=style, **(options or {}))
+        if keep:
+            result.save(keep / f"{name}.png")
+        output = (result.tensor * 255).round() / 255
+        known = [context.read(path).pixels for path in (content, style)]
+        with out_of_memory_explained("make the pictures of --pairs smaller"):
+            figures = distances(output, known[0], known[1])
+        yield name, figures
 
 
 def summarise(table: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
