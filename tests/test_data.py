@@ -161,6 +161,10 @@ def test_inspect_counts_and_draws_a_sheet(folder, tmp_path, capsys, monkeypatch)
         assert sheet.width > 400
     invoke(["data", "inspect", str(folder)])
     assert Path("data-sheet-2.png").exists()
+    monkeypatch.chdir(folder / "a")
+    assert invoke(["data", "inspect", ".."]) == 0
+    assert "data-sheet.png would lie among the pictures" in capsys.readouterr().err
+    assert not Path("data-sheet.png").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a colon is no part of a name there")

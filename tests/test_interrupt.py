@@ -15,7 +15,7 @@ from . import tiny
 from .tiny import checkpoints, curve
 
 
-def start_and_signal(run, number, after):
+def start_and_signal(run, after, *numbers):
     process = tiny.start(run)
     log = run / "metrics.jsonl"
     deadline = time.monotonic() + 60
@@ -23,7 +23,8 @@ def start_and_signal(run, number, after):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
-    process.send_signal(number)
+    for each in numbers:
+        process.send_signal(each)
     return process.wait(timeout=60)
 
 
@@ -34,7 +35,7 @@ def test_killed_three_times_at_random_it_ends_as_if_it_never_was(tmp_path):
     for kill in range(3):
         run = tmp_path / f"run{kill}"
         after = moments.randrange(6, 50)
-        assert start_and_signal(run, signal.SIGKILL, after) == -signal.SIGKILL
+        assert start_and_signal(run, after, signal.SIGKILL) == -signal.SIGKILL
         tiny.train(run, steps=60, resume=True)
         assert curve(run) == curve(tmp_path / "whole")
 
@@ -72,9 +73,13 @@ def test_what_a_kill_left_of_the_weights_is_removed(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_signals_to_stop_finish_the_step_and_save(tmp_path, name):
-    assert start_and_signal(tmp_path / "run", getattr(signal, name), 7) == 0
+@pytest.mark.parametrize(
+    "names",
+    [["SIGINT"], ["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGHUP", "SIGTERM"], ["SIGTERM", "SIGINT"]],
+)
+def test_signals_to_stop_finish_the_step_and_save(tmp_path, names):
+    numbers = [getattr(signal, name) for name in names]
+    assert start_and_signal(tmp_path / "run", 7, *numbers) == 0
     done = max(checkpoints(tmp_path / "run"))
     assert 7 <= done < 60
     assert len(curve(tmp_path / "run")) == done

@@ -224,6 +224,13 @@ def test_an_output_link_keeps_pointing_where_it_did(run):
     assert size(run.folder / "real.png") == (96, 72)
 
 
+def test_a_link_that_goes_round_in_a_circle_becomes_the_result(run):
+    (run.folder / "a.png").symlink_to("b.png")
+    (run.folder / "b.png").symlink_to("a.png")
+    assert run("-o", "a.png")[0] == 0
+    assert size(run.folder / "a.png") == (96, 72)
+
+
 def test_an_error_inside_of_a_model_shows_as_itself(saved_elsewhere):
     method = saved_elsewhere
     with pytest.raises(AttributeError, match="encodr"):

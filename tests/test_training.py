@@ -345,7 +345,14 @@ def test_networks_are_calibrated_once_to_be_shown_and_saved(tmp_path):
     assert drawn[0] == drawn[1]  # whether there was a preview makes no difference
 
 
-def test_a_training_does_not_write_among_its_data(tmp_path):
+@pytest.mark.parametrize("run", ["", "runs/mine"])
+def test_a_training_does_not_write_among_its_data(tmp_path, run):
     plan = Plan(data=[str(tmp_path)], steps=1)
-    with pytest.raises(UsageError, match=r"^-o .*: is the folder of --data"):
-        train("tiny", lambda *_: tiny.TinyTrainer(), None, plan, tmp_path)
+    with pytest.raises(UsageError, match=r"^-o .*: lies in --data .*; previews would be trained"):
+        train("tiny", lambda *_: tiny.TinyTrainer(), None, plan, tmp_path / run)
+
+
+def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    with pytest.raises(TrainingError, match="holds a training already"):
+        train("tiny", lambda *_: pytest.fail("built"), None, Plan(steps=9), tmp_path)

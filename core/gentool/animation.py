@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import encoding
+from gentool.cards import ANIMATION_SUFFIXES
 from gentool.errors import ImageError, OutputError
 
 if TYPE_CHECKING:
     import PIL.Image
-
-SUFFIXES = (".webp", ".gif", ".mp4")
 
 
 def check_suffix(suffix: str) -> None:
@@ -25,8 +24,10 @@ def check_suffix(suffix: str) -> None:
     Raises:
         OutputError: a suffix of no animation, or one that needs a package.
     """
-    if suffix.lower() not in SUFFIXES:
-        raise OutputError(f"an animation is written as {' or '.join(SUFFIXES)}, not '{suffix}'")
+    if suffix.lower() not in ANIMATION_SUFFIXES:
+        raise OutputError(
+            f"an animation is written as {' or '.join(ANIMATION_SUFFIXES)}, not '{suffix}'"
+        )
     if suffix.lower() == ".mp4" and not importlib.util.find_spec("av"):
         raise OutputError(".mp4 needs PyAV: pip install 'gentool-core[video]', or take .webp")
 
@@ -42,7 +43,7 @@ def encode(
     Args:
         frames: of one size and mode; alpha is laid on white in MP4.
         fps: frames a second, up to 100.
-        suffix: one of :data:`SUFFIXES`. WebP and GIF repeat for ever.
+        suffix: one of :data:`ANIMATION_SUFFIXES`. WebP and GIF repeat for ever.
         metadata: provenance; GIF holds none.
 
     Raises:

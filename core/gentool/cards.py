@@ -19,6 +19,7 @@ from typing import Any
 from gentool.errors import PluginError, UsageError, did_you_mean
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+ANIMATION_SUFFIXES = (".webp", ".gif", ".mp4")
 # what gentool.Method, which offers actions as Python methods, and `gentool schema` use themselves
 RESERVED = frozenset(
     (
@@ -64,7 +65,8 @@ class Action:
         summary: one line for the help.
         options: reference to the options model, a subclass of :class:`gentool.Options`.
         function: reference to ``function(model, options, context)``, which yields artifacts.
-        suffixes: what ``-o FILE`` may end in; checked before anything is computed.
+        suffixes: what ``-o FILE`` may end in; checked before anything is computed. Where options
+            decide, all that they allow, and :meth:`gentool.Options.result_suffixes` says which.
     """
 
     name: str

@@ -19,6 +19,11 @@ def expand(path: str | Path) -> Path:
         return Path(path)
 
 
+def real(path: Path) -> Path:
+    """Absolute and without links; ``Path.resolve`` raises where links go round in a circle."""
+    return Path(os.path.realpath(path))
+
+
 def similar(path: Path) -> str:
     """``"; did you mean 'photo.png'?"`` for a file that is not there, or an empty string."""
     try:
@@ -56,10 +61,16 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
                 os.link(temporary, candidate)  # fails if the name was taken meanwhile
             except FileExistsError:
                 continue
-            except OSError:  # a file system without hard links
-                if candidate.exists():
+            except OSError:  # a file system without hard links: an empty file keeps the name
+                try:
+                    os.close(os.open(candidate, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
                     continue
-                os.replace(temporary, candidate)
+                try:
+                    _replace(temporary, candidate)
+                except OSError:
+                    candidate.unlink()
+                    raise
             return candidate
         raise AssertionError("numbered() does not end")
     finally:

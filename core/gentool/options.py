@@ -38,6 +38,10 @@ class Options(pydantic.BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True
     )
 
+    def result_suffixes(self) -> tuple[str, ...] | None:
+        """What ``-o FILE`` may end in where these options decide that; None: the action's own."""
+        return None
+
     def several_results(self) -> bool:
         """Whether more than one artifact will come, so that ``-o`` must name a folder.
 

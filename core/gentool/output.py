@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import animation
-from gentool.cards import PICTURE_SUFFIXES
+from gentool.cards import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
 from gentool.errors import OutputError, did_you_mean
-from gentool.files import check_writable, expand, write_atomic
+from gentool.files import check_writable, expand, real, write_atomic
 
 if TYPE_CHECKING:
     from gentool.artifacts import Artifact
@@ -58,7 +58,7 @@ class Output:
                 self.folder = path
             else:
                 # through a link, to what it points at
-                self.file = path.resolve() if path.is_symlink() else path
+                self.file = real(path) if path.is_symlink() else path
                 self.folder = self.file.parent
         if self.file is not None:
             _check_file(self.file, self.inputs, several, suffixes, f"-o {target}")
@@ -109,7 +109,7 @@ def _check_file(
     if suffix not in suffixes:
         hint = did_you_mean(suffix, suffixes)
         raise OutputError(f"{said}: must end in {' '.join(suffixes)}{hint}")
-    if suffix in animation.SUFFIXES and suffix not in PICTURE_SUFFIXES:
+    if suffix in ANIMATION_SUFFIXES and suffix not in PICTURE_SUFFIXES:
         animation.check_suffix(suffix)
     if _is_one_of(file, inputs):
         raise OutputError(f"{said}: is an input; results never replace one")

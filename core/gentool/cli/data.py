@@ -10,8 +10,8 @@ import click
 
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.paths import OutputFile
-from gentool.cli.talk import Talk
-from gentool.files import expand, write_file
+from gentool.cli.talk import Talk, note
+from gentool.files import expand, real, write_file
 
 if TYPE_CHECKING:
     from gentool.training.data.inspect import Inspection
@@ -65,10 +65,13 @@ def inspect_command(
     else:
         _print(found)
     if not no_sheet and found.widths:
-        sheet = contact_sheet(pictures, list(found.bad))
         path = output or Path(f"{_stem(paths[0])}-sheet.png")
-        path = write_file(path, sheet.encode(path.suffix), replace=output is not None)
-        click.echo(path, err=as_json)
+        if output is None and any(real(path).is_relative_to(real(expand(p))) for p in paths):
+            note(f"no contact sheet: {path} would lie among the pictures; give -o")
+        else:
+            sheet = contact_sheet(pictures, list(found.bad))
+            path = write_file(path, sheet.encode(path.suffix), replace=output is not None)
+            click.echo(path, err=as_json)
     return PART_FAILED if found.bad else OK
 
 

@@ -71,7 +71,8 @@ def command() -> None:
 def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags) -> int:
     label = f"-{method.card.name}"
     several = options.several_results()
-    output = Output(flags.output, _inputs(options), label, several, action.suffixes)
+    suffixes = options.result_suffixes() or action.suffixes
+    output = Output(flags.output, _inputs(options), label, several, suffixes)
     talk = Talk(flags.quiet or flags.as_json)
     context = method.context(talk)
     made: list[Path] = []

@@ -179,6 +179,8 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
             f"--devices {processes}: PyTorch does not start several processes on Windows; leave "
             "it out, or train in WSL"
         )
+    # after Ctrl-C, torch gives processes 30 s by itself; a validation alone may take longer
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "3600")
     import logging
     import uuid
 
@@ -198,7 +200,7 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "gentool", *arguments)
+        elastic_launch(config, sys.executable)("-P", "-m", "gentool", *arguments)
     except ChildFailedError as e:
         return e.get_first_failure()[1].exitcode
     except SignalException:

@@ -36,7 +36,7 @@ class Folder:
     ) -> None:
         self.path, self.resume, self.held = path, resume, held
         self._locked = False
-        self._refuse()
+        refuse(path, resume)
         if first:
             check_writable(path)
             if path.is_dir():
@@ -60,28 +60,33 @@ class Folder:
         if not self._locked:
             self.held.enter_context(_alone(self.path))
             self._locked = True
-            self._refuse()  # again: one that was waited for may have left a checkpoint
+            # again: one that was waited for may have left a checkpoint
+            refuse(self.path, self.resume)
 
-    def _refuse(self) -> None:
-        """Go on from no training that is not there, and write over none that is."""
-        path = self.path
-        if self.resume:
-            if not checkpoint.exists(path):
-                kept = (path / "weights.safetensors").exists()
-                begin = f"begin from --weights {path} in another folder"
-                remedy = begin if kept else "leave out --resume"
-                raise TrainingError(f"{path}: no checkpoint to resume from; {remedy}")
-            return
-        if checkpoint.exists(path):
+
+def refuse(path: Path, resume: bool) -> None:
+    """Go on from no training that is not there, and write over none that is.
+
+    Raises:
+        TrainingError: there is none to resume, or one that would be written over.
+    """
+    if resume:
+        if not checkpoint.exists(path):
+            kept = (path / "weights.safetensors").exists()
+            begin = f"begin from --weights {path} in another folder"
+            remedy = begin if kept else "leave out --resume"
+            raise TrainingError(f"{path}: no checkpoint to resume from; {remedy}")
+        return
+    if checkpoint.exists(path):
+        raise TrainingError(
+            f"-o {path}: holds a training already; add --resume, or choose another folder"
+        )
+    for name in ("weights.safetensors", "best.safetensors"):
+        if (path / name).exists():  # a training's whose checkpoints were cleared away, say
             raise TrainingError(
-                f"-o {path}: holds a training already; add --resume, or choose another folder"
+                f"-o {path}: holds {name}, but no checkpoint to go on from; choose another "
+                f"folder, and --weights {path} to begin from them"
             )
-        for name in ("weights.safetensors", "best.safetensors"):
-            if (path / name).exists():  # a training's whose checkpoints were cleared away, say
-                raise TrainingError(
-                    f"-o {path}: holds {name}, but no checkpoint to go on from; choose another "
-                    f"folder, and --weights {path} to begin from them"
-                )
 
 
 @contextlib.contextmanager

@@ -16,13 +16,14 @@ import torch
 from gentool import __version__, weights
 from gentool.compute import Compute, choose, cores, describe, out_of_memory_explained
 from gentool.errors import TrainingError, UsageError
-from gentool.files import expand, write_file
+from gentool.files import expand, real, write_file
 from gentool.options import Options
 from gentool.training import runs
 from gentool.training.checkpoint import take_network
 from gentool.training.data.feed import count
 from gentool.training.display import Display
 from gentool.training.distributed import Group, all_or_none, join, launched
+from gentool.training.folder import refuse
 from gentool.training.loop import fit
 from gentool.training.plan import Plan
 from gentool.training.seeds import derive, seed_everything
@@ -76,8 +77,10 @@ def train(
             f"--nproc-per-node {plan.devices}, or train with gentool train --devices {plan.devices}"
         )
     display, run = display or Display(), expand(run)
-    if run.resolve() in [expand(path).resolve() for path in plan.data]:
-        raise UsageError(f"-o {run}: is the folder of --data; previews would be trained on")
+    for path in plan.data:
+        if real(run).is_relative_to(real(expand(path))):
+            raise UsageError(f"-o {run}: lies in --data {path}; previews would be trained on")
+    refuse(run, plan.resume)  # before archives are read
     group = join(device)
     compute = _compute(group, device, precision, threads)
     torch.backends.cudnn.benchmark = True  # batches have one size: look for the quickest

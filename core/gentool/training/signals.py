@@ -13,7 +13,8 @@ def interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[thread
     """Ctrl-C, a scheduler's SIGTERM or a closed terminal sets the event: the step is finished.
 
     A second Ctrl-C stops at once, unless ``patient``: torchrun passes on a signal that the
-    processes got from the terminal already.
+    processes got from the terminal already. The other signals come twice by themselves, from a
+    closed terminal's shell and the system, and may be repeated.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -24,21 +25,18 @@ def interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[thread
     if closed and signal.getsignal(closed) != signal.SIG_IGN:  # as nohup asks for
         before[closed] = signal.getsignal(closed)
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def first(*_: object) -> None:
+    def ask(number: int, _: object) -> None:
         said = event.is_set()
         event.set()
         if not said:
             note("finishing this step, then saving")
-        if not patient:
-            restore()
+        if number == signal.SIGINT and not patient:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
-        signal.signal(number, first)
+        signal.signal(number, ask)
     try:
         yield event
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)

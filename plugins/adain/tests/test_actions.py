@@ -160,6 +160,10 @@ def test_from_the_command_line(files, pictures, tmp_path, capsys):
     assert (tmp_path / "content-styles-adain.png").exists()
     assert invoke(["run", "adain", "interpolate", *line[:-1]]) == 2
     assert "--style: two or more" in capsys.readouterr().err
+    for layout, name in (("grid", "walk.mp4"), ("animation", "walk.png")):
+        flags = ["--layout", layout, "-o", str(tmp_path / name)]
+        assert invoke(["run", "adain", "interpolate", *line, *flags]) == 2
+        assert "must end in" in capsys.readouterr().err  # before anything is painted
 
 
 def test_colors_that_nobody_sees_change_nothing(tiny):

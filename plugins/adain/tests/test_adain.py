@@ -105,6 +105,17 @@ def test_bf16_is_close_to_fp32(method, content, style):
     assert (half - full).abs().mean() < 0.02
 
 
+def test_bf16_keeps_the_colours_of_smooth_contents(method, style):
+    flat = torch.full((3, 96, 128), 0.8)
+    flat[0] += torch.linspace(0, 0.02, 128)
+    half = gentool.load("adain", precision="bf16", seed=0)
+    painted = half.stylize(content=flat, style=style, tile=64).tensor
+    whole = half.stylize(content=flat, style=style).tensor
+    full = method.stylize(content=flat, style=style).tensor
+    assert (painted - whole).abs().mean() < 0.5 / 255
+    assert (painted.mean((1, 2)) - full.mean((1, 2))).abs().max() < 3 / 255
+
+
 def test_content_size_and_preserve_color(method, content, style):
     small = method.stylize(content=content, style=style, content_size=90).tensor
     assert small.shape == (3, 60, 90)

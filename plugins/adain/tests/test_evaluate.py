@@ -81,6 +81,32 @@ def test_evaluate_as_json_averages_its_pairs(pairs, capsys):
         assert told["mean"][figure] == pytest.approx(mean)
 
 
+def test_a_bad_pair_is_named_and_the_others_are_measured(pairs, capsys):
+    (pairs / "content/0.png").write_bytes(b"no picture")
+    plot = pairs / "plot.svg"
+    assert evaluate(pairs, "--plot", str(plot), "--keep", str(pairs / "kept")) == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["pair", "1", "mean", "median"]
+    assert "failed: " in err
+    assert "0.png" in err
+    assert len(ET.parse(plot).findall(".//{*}circle")) == 1
+    (pairs / "content/1.png").write_bytes(b"no picture")
+    assert evaluate(pairs, "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {"pairs": {}}
+
+
+def test_what_nobody_sees_counts_for_nothing(pairs, capsys):
+    with Image.open(pairs / "content/0.png") as image:
+        picture = image.convert("RGBA")
+    tables = []
+    for hidden in (0, 255):
+        picture.paste(Image.new("RGBA", (64, 20), (hidden, 0, hidden, 0)), (0, 0))
+        picture.save(pairs / "content/0.png")
+        assert evaluate(pairs, "--json") == 0
+        tables.append(json.loads(capsys.readouterr().out)["pairs"]["0"])
+    assert tables[0] == pytest.approx(tables[1])
+
+
 def test_evaluate_takes_stylize_s_flags_from_a_file(pairs, capsys):
     (pairs / "none.toml").write_text("alpha = 0.0\n")
     assert evaluate(pairs, "--json") == 0
@@ -103,12 +129,16 @@ def test_evaluate_takes_stylize_s_flags_from_a_file(pairs, capsys):
         (["adain", "--pairs", "{pairs}", "--plot", "{pairs}/old.svg"], "old.svg exists; choose"),
         (["adain", "--pairs", "{pairs}", "--config", "{pairs}/wrong.toml"], "no option 'content'"),
         (["adain", "--pairs", "{pairs}", "--config", "{pairs}/high.toml"], "alpha"),
+        (["adain", "--pairs", "{pairs}/twice"], "content has x.jpg and x.png, which pair up alike"),
         (["adain", "--pairs", "{pairs}/lonely"], "x has only one of content and style"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_in_one_line(pairs, capsys, line, reason):
-    for side in ("content", "style"):
-        (pairs / "lonely" / side).mkdir(parents=True)
+    for folder in ("lonely", "twice"):
+        for side in ("content", "style"):
+            (pairs / folder / side).mkdir(parents=True)
+    for suffix in ("png", "jpg"):
+        shutil.copy(pairs / "content/0.png", pairs / f"twice/content/x.{suffix}")
     shutil.copy(pairs / "content/0.png", pairs / "lonely/content/x.png")
     (pairs / "old.svg").write_text("precious")
     (pairs / "wrong.toml").write_text("content = 'a.png'")

@@ -37,6 +37,11 @@ def photo_of(path):
     return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1) / 255
 
 
+def test_an_array_is_a_start_as_well(method, flags):
+    start = np.full((40, 60, 3), 200, np.uint8)
+    assert method.stylize(**flags | {"init": start, "steps": 1}).tensor.isfinite().all()
+
+
 @pytest.mark.parametrize("init", ["auto", "adain", "content", "noise", "style", "picture"])
 def test_every_start_gives_a_picture_of_its_own(method, flags, init):
     first = flags["style"] if init == "picture" else init

@@ -9,7 +9,7 @@ import math
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
@@ -233,9 +233,14 @@ class Pictures:
 
     def sample_batch(self, count: int, setup: Setup, seed: int = 0) -> Batch:
         """Up to ``count`` pictures and their labels, the same every time, as losses get them."""
+        return next(self.parts(count, count, setup, seed))
+
+    def parts(self, count: int, size: int, setup: Setup, seed: int = 0) -> Iterator[Batch]:
+        """The same pictures in batches of ``size``, for those that are too many at once."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        batch, _ = self.batch(Draw(order[:count].tolist(), seed))
-        return batch.to(setup.device, torch.contiguous_format)
+        for numbers in torch.split(order[:count], size):
+            batch, _ = self.batch(Draw(numbers.tolist(), seed))
+            yield batch.to(setup.device, torch.contiguous_format)
 
     def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
         """The pictures of :meth:`sample_batch`, (N,3,H,W)."""

@@ -176,7 +176,7 @@ class CompressedTar:
 
 
 class Zip:
-    """A zip archive; each process and thread that reads opens it anew."""
+    """A zip archive; each process that reads opens it anew, for all of its threads."""
 
     def __init__(self, path: Path, prefix: str) -> None:
         self.path, self.prefix = path, prefix
@@ -184,19 +184,24 @@ class Zip:
             members = {_clean(name): name for name in archive.namelist() if name[-1:] != "/"}
         self.names = sorted(name for name in members if _is_picture(name, prefix))
         self._members = [members[name] for name in self.names]
-        self._opened: dict[tuple[int, int], zipfile.ZipFile] = {}
+        self._opened: dict[int, zipfile.ZipFile] = {}
+        self._opening = threading.Lock()
 
     def read(self, number: int) -> bytes:
-        place = (os.getpid(), threading.get_ident())
-        if place not in self._opened:
-            self._opened[place] = zipfile.ZipFile(self.path)
+        with self._opening:
+            archive = self._opened.get(os.getpid())
+            if archive is None:
+                archive = self._opened[os.getpid()] = zipfile.ZipFile(self.path)
         try:
-            return self._opened[place].read(self._members[number])
+            return archive.read(self._members[number])
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as e:
             raise OSError(str(e)) from e
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_opened": {}}
+        return {**self.__dict__, "_opened": {}, "_opening": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state | {"_opening": threading.Lock()})
 
 
 def _members(

@@ -6,18 +6,20 @@ import html
 import json
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
 
 import gentool
-from gentool import Method, OutputError, PluginError, UsageError, cards
+from gentool import ImageError, Method, OutputError, PluginError, UsageError, cards
 from gentool.artifacts import File
 from gentool.cli.flags import read_config
+from gentool.cli.main import OK, PART_FAILED
+from gentool.cli.talk import Talk
 from gentool.compute import out_of_memory_explained
-from gentool.images import SUFFIXES
+from gentool.images import SUFFIXES, visible
 
 FIGURES = ("content", "style", "gram", "ssim")
 Measured: TypeAlias = tuple[str, dict[str, float]]  # a pair's name and figures
@@ -50,7 +52,7 @@ def command(
     keep: Path | None,
     plot: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Measure how near method NAME comes to content and style.
 
     DIR holds two folders, content and style, whose pictures pair up by name. Distances are relative
@@ -63,21 +65,23 @@ def command(
     options = _options(method, config)
     found = sorted(pair(pairs))
     _check_outputs([stem for stem, *_ in found], plot, keep)
-    measured = evaluate(method, found, features, keep, options)
+    measured = evaluate(method, found, features, keep, options, Talk().fail)
     width = max(len(row) for row in (*(stem for stem, *_ in found), "median"))
     if as_json:
         table = dict(_watched(measured, len(found)))
-        click.echo(json.dumps({"pairs": table, **summarise(table)}, indent=2))
+        summary = summarise(table) if table else {}
+        click.echo(json.dumps({"pairs": table, **summary}, indent=2))
     else:
         click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
         table = {}
         for row, figures in measured:  # a slow method's are worth seeing as they come
             table[row] = figures
             _echo(row, figures, width)
-        for row, figures in summarise(table).items():
+        for row, figures in (summarise(table) if table else {}).items():
             _echo(row, figures, width)
-    if plot:
+    if plot and table:
         File(drawn(table, name).encode(), ".svg").save(plot)
+    return OK if len(table) == len(found) else PART_FAILED
 
 
 def _echo(row: str, figures: dict[str, float], width: int) -> None:
@@ -125,14 +129,19 @@ def pair(folder: Path) -> Iterator[tuple[str, Path, Path]]:
     """Name, content and style of every pair in a folder.
 
     Raises:
-        UsageError: there is none, or a content has no style.
+        UsageError: there is none, a content has no style, or two have one name.
     """
     sides = []
     for side in ("content", "style"):
         if not (folder / side).is_dir():
             raise UsageError(f"--pairs: there is no folder {folder / side}")
         files = (p for p in (folder / side).iterdir() if p.suffix.lower() in SUFFIXES)
-        sides.append({p.stem: p for p in files})
+        found: dict[str, Path] = {}
+        for file in sorted(files):
+            if found.setdefault(file.stem, file) != file:
+                names = f"{found[file.stem].name} and {file.name}"
+                raise UsageError(f"--pairs: {side} has {names}, which pair up alike")
+        sides.append(found)
     contents, styles = sides
     if alone := sorted(contents.keys() ^ styles.keys()):
         raise UsageError(f"--pairs: {alone[0]} has only one of content and style")
@@ -147,6 +156,7 @@ def evaluate(
     features: tuple[str, ...] | list[str],
     keep: Path | None = None,
     options: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Iterator[Measured]:
     """Name and figures of each pair, of the 8-bit picture that would be saved.
 
@@ -156,6 +166,8 @@ def evaluate(
         features: networks that judge, by name or file.
         keep: folder for the pictures.
         options: of ``stylize``, beside the pictures.
+        report: told of pictures that cannot be read or written, whose pairs are passed over;
+            without it, they are errors.
 
     Raises:
         PluginError: gentool-perceptual is not installed.
@@ -170,11 +182,17 @@ def evaluate(
     distances = Distances(features)
     context = method.context()
     for name, content, style in pairs:
-        result = method.run("stylize", content=content, style=style, **(options or {}))
-        if keep:
-            result.save(keep / f"{name}.png")
+        try:
+            result = method.run("stylize", content=content, style=style, **(options or {}))
+            if keep:
+                result.save(keep / f"{name}.png")
+            known = [visible(context.read(path)) for path in (content, style)]
+        except (ImageError, OutputError) as e:
+            if report is None:
+                raise
+            report(str(e))
+            continue
         output = (result.tensor * 255).round() / 255
-        known = [context.read(path).pixels for path in (content, style)]
         with out_of_memory_explained("make the pictures of --pairs smaller"):
             figures = distances(output, known[0], known[1])
         yield name, figures

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import model_validator
 
 from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
+from gentool.cards import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
 
 
 class PaintOptions(Options):
@@ -86,6 +87,9 @@ class _InterpolateInputs(Options):
     content_size: int = Field(
         320, ge=0, le=65536, description="Long side of each picture, pixels; 0 keeps the content's"
     )
+
+    def result_suffixes(self) -> tuple[str, ...]:
+        return ANIMATION_SUFFIXES if self.layout == "animation" else PICTURE_SUFFIXES
 
 
 class InterpolateOptions(PaintOptions, _InterpolateInputs):

@@ -112,7 +112,12 @@ def adain(
     to_std: Tensor,
     shares: Shares | None = None,
 ) -> Tensor:
-    """AdaIN(x, y) = std(y) (x - mean(x)) / std(x) + mean(y), eq. 8 of the paper, per channel."""
-    scale = to_std / std
-    shift = to_mean - mean * scale
-    return torch.addcmul(spread(shift, features, shares), features, spread(scale, features, shares))
+    """AdaIN(x, y) = std(y) (x - mean(x)) / std(x) + mean(y), eq. 8 of the paper, per channel.
+
+    In float32, the mean taken away first: of a smooth picture's features little else is left, which
+    bfloat16 would round away, to other colours.
+    """
+    f = features.float()
+    centred = f - spread(mean, f, shares)
+    found = torch.addcmul(spread(to_mean, f, shares), centred, spread(to_std / std, f, shares))
+    return found.to(features.dtype)

@@ -64,7 +64,7 @@ class TrainOptions(Options):
     only: Literal["all", "entropy"] = Field(
         "all",
         description="What learns: all, or the entropy model alone, a finish that makes files "
-        "smaller and changes no picture",
+        "smaller and leaves the networks of the picture alone",
     )
     crop_size: int = Field(256, ge=64, multiple_of=16, description="Side of the crops, pixels")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")

@@ -11,6 +11,7 @@ from torch import Tensor
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image, check_size
 from gentool.compute import exactly
+from gentool.images import to_size
 from gentool_gan.latents import class_numbers, draw, unpack, walk
 from gentool_gan.nets import GAN
 from gentool_gan.options import InterpolateOptions, SampleOptions
@@ -64,7 +65,7 @@ def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> It
 
 def generate(
     model: GAN, latents: Tensor, labels: Tensor, context: Context, upscale: int = 1
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """Pictures on the CPU, each (3,S,S) in 0..1, of latents (N,L).
 
     Args:
@@ -77,9 +78,9 @@ def generate(
     # whatever the precision: a seed's picture is the same on every device
     with exactly():
         pictures = model(latents.to(context.device), labels.to(context.device))
-    if upscale > 1:
-        pictures = F.interpolate(pictures, scale_factor=float(upscale), mode="bicubic")
-    return list(pictures.clamp(0, 1).cpu())
+    side = pictures.shape[-1] * upscale
+    for picture in pictures.clamp(0, 1).cpu():
+        yield to_size(picture, (side, side))  # one at a time: enlarged, they take gigabytes
 
 
 def _chosen(

@@ -54,7 +54,10 @@ class Config:
 
 
 def dcgan_config(size: int) -> Config:
-    """The layout of Radford et al. 2015, section 3; at 32x32 it begins with 256 channels."""
+    """The layout of Radford et al. 2015, figure 1, with half its channels and 4x4 kernels.
+
+    At 32x32 it begins with 256 channels.
+    """
     return Config("dcgan", DCGAN_WIDTHS[size], latent=100)
 
 
@@ -187,7 +190,7 @@ class DCGANGenerator(nn.Module):
 
 
 def small_normal(net: nn.Module) -> None:
-    """Start as Radford et al. 2015 say: N(0, 0.02), and BatchNorm's factors N(1, 0.02)."""
+    """Start with N(0, 0.02) (Radford et al. 2015), and BatchNorm's factors with N(1, 0.02)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

@@ -65,7 +65,7 @@ class ProjectOptions(Options):
 
 class TrainOptions(Options):
     net: Literal["residual", "dcgan"] = Field(
-        "residual", description="Preset: a modern small one, or exactly the classic DCGAN"
+        "residual", description="Preset: a modern small one, or the classic DCGAN"
     )
     size: Literal[32, 64] = Field(
         32, description="Side of the pictures, pixels; larger ones are cut square and reduced"

@@ -62,6 +62,8 @@ class GANTrainer(Trainer):
         self.options, self.setup = options, setup
         self.recipe = recipe = _recipe(options)
         self.pictures = Pictures(setup.plan.data, prepare=Fit(options.size), split="all")
+        if len(self.pictures) < 2:
+            raise TrainingError(f"--data {self.pictures.where}: one picture is no set to learn")
         self.datasets = (self.pictures,)
         self.teacher = Teacher(options.teacher, setup) if options.teacher else None
         self.model = GAN(_config(options, self.pictures))

@@ -12,7 +12,7 @@ from gentool.artifacts import File, Image
 from gentool.images import as_mask, name_of, resize, to_size, visible
 from gentool_gatys import painting
 from gentool_gatys.job import Job, outside
-from gentool_gatys.options import INITS, StylizeOptions
+from gentool_gatys.options import StylizeOptions
 from gentool_gatys.painting import Pictures, load_features
 
 
@@ -45,7 +45,8 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
     masks = [as_mask(context.read(source)) for source in options.mask or ()]
     if any(mask.max() < 1 / 255 for mask in masks):
         raise UsageError("--mask: a mask is all black, so its style would apply nowhere")
-    first = None if options.init in INITS else visible(context.read(options.init))
+    named = isinstance(options.init, str)  # the options take other words for paths
+    first = None if named else visible(context.read(options.init))
     features = outside(load_features, options, context)
     for source in context.each(options.content, "stylize"):
         with context.guard(source, options.content):

@@ -132,7 +132,10 @@ def first_guess(
         return mix([to_size(style, content.shape[1:]) for style in styles], masks, options)
     if how == "content":
         return content
-    adain = gentool.load("adain", device=str(context.device), seed=context.seed)
+    compute = context.compute
+    adain = gentool.load(
+        "adain", device=str(compute.device), precision=compute.precision, seed=context.seed
+    )
     painted = [adain.stylize(content=content, style=style).tensor for style in styles]
     return mix(painted, masks, options)
 

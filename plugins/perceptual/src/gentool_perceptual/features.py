@@ -59,6 +59,8 @@ class FeatureNet(nn.Module):
             )
         # [123.68, 116.779, 103.939] is the training mean of the published VGG-19, RGB, 0..255
         mean = tensors.get("mean", torch.tensor([123.68, 116.779, 103.939]))
+        if mean.numel() != 3:
+            raise WeightsError("not a VGG-19 feature network: its mean must be three numbers")
         self.register_buffer("mean", mean.float().view(1, 3, 1, 1))
         channels = 3
         if self.distilled:
@@ -105,7 +107,8 @@ class FeatureNet(nn.Module):
             if name.endswith("_1") and name != "1_1":
                 h = F.max_pool2d(h, 2)
             if self.distilled:
-                h = F.pad(h, (1, 1, 1, 1), mode="reflect")
+                # one row or column has nothing to reflect
+                h = F.pad(h, (1, 1, 1, 1), mode="reflect" if min(h.shape[2:]) > 1 else "replicate")
             h = F.relu_(self.get_submodule(f"conv{name}")(h))
             if f"relu{name}" in wanted:
                 head = f"to_vgg{name}"
