@@ -8,15 +8,14 @@ from skimage import data
 from gentool import weights
 from gentool_vae.nets import VAE, Config
 
-TINY = Config(size=16, latent=6, width=16, noise=2, prior_width=16, prior_blocks=1)
+TINY = Config(size=16, latent=6, width=16, noise=2, components=3)
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
     made = VAE(TINY)
-    with torch.no_grad():  # untrained, the flow stands still and there is no detail
-        made.prior.leave.weight.normal_(std=0.3)
+    with torch.no_grad():  # untrained, there is no detail
         made.detail.leave.weight.normal_(std=0.3)
     return made.eval()
 

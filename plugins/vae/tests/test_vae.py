@@ -19,7 +19,7 @@ from gentool_vae.prior import Prior
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_every_size_comes_back_in_its_size(size):
-    model = VAE(Config(size=size, latent=5, width=8, prior_width=8))
+    model = VAE(Config(size=size, latent=5, width=8))
     posterior = model.encode(torch.rand(2, 3, size, size))
     assert posterior.mean.shape == posterior.log_variance.shape == (2, 5)
     decoded = model.decode(posterior.sample())
@@ -110,18 +110,53 @@ def test_the_energy_score_is_least_for_draws_of_the_truth():
         assert right < score(mean, deviation)
 
 
-def test_the_flow_learns_which_latents_there_are():
+def sampled(prior, count=4000):
+    latent = prior.means.shape[1]
+    return prior(torch.rand(count), torch.randn(count, latent))
+
+
+def test_the_prior_is_a_standard_normal_until_it_is_fitted():
     torch.manual_seed(0)
-    prior = Prior(2, 32, 1)
-    optimizer = torch.optim.Adam(prior.parameters(), 3e-3)
-    latents = torch.randn(512, 2) * torch.tensor([0.2, 1.0]) + torch.tensor([2.0, -1.0])
-    for _ in range(300):
-        optimizer.zero_grad()
-        prior.loss(latents).backward()
-        optimizer.step()
-    drawn = prior.flow(torch.randn(2000, 2))
-    assert torch.allclose(drawn.mean(0), latents.mean(0), atol=0.15)
-    assert torch.allclose(drawn.std(0), latents.std(0), atol=0.15)
+    drawn = sampled(Prior(2, 3))
+    assert torch.allclose(drawn.T.cov(), torch.eye(2), atol=0.1)
+    assert drawn.mean(0).abs().max() < 0.1
+
+
+def test_the_fitted_prior_draws_latents_like_those_there_are():
+    torch.manual_seed(0)
+    middles = torch.tensor([[4.0, 0.0], [-4.0, 0.0]])
+    shape = torch.tensor([[1.0, 0.0], [0.9, 0.3]])
+    latents = middles[(torch.rand(20_000) < 0.25).long()] + torch.randn(20_000, 2) @ shape.T
+    prior = Prior(2, 2)
+    prior.fit(latents)
+    assert sorted(prior.shares.tolist()) == pytest.approx([0.25, 0.75], abs=0.03)
+    drawn = sampled(prior)
+    assert ((drawn[:, 0] > 0).float().mean() - 0.75).abs() < 0.03
+    right = drawn[drawn[:, 0] > 0]
+    assert torch.allclose(right.mean(0), middles[0], atol=0.15)
+    assert torch.allclose(right.T.cov(), shape @ shape.T, atol=0.3)
+
+
+@pytest.mark.parametrize("latents", [torch.ones(1, 3), torch.ones(20, 3), torch.randn(2, 3)])
+def test_few_or_equal_latents_make_a_prior_as_well(latents):
+    prior = Prior(3, 5)
+    prior.fit(latents)
+    assert sampled(prior).isfinite().all()
+    assert (sampled(prior).mean(0) - latents.mean(0)).abs().max() < 0.5
+
+
+def test_latents_of_a_wide_range_have_a_prior():
+    torch.manual_seed(0)
+    latents = torch.randn(2000, 64) * torch.logspace(-2, 4, 64)
+    prior = Prior(64, 3)
+    prior.fit(latents)
+    assert sampled(prior).isfinite().all()
+
+
+def test_latents_that_are_not_finite_leave_the_prior_as_it_was():
+    prior = Prior(3, 2)
+    prior.fit(torch.tensor([[0.0, 1.0, float("nan")]]))
+    assert torch.equal(prior.means, torch.zeros(2, 3))
 
 
 def test_posterior_samples_have_its_mean_and_variance():

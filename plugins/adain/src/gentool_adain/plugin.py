@@ -29,7 +29,7 @@ CARD = Card(
             name="default",
             file="weights/adain.safetensors",
             bytes=3_977_736,
-            sha256="2f09413796d09a01618f1545c3fd11be1692eb36fad8fab8fe8ab7e14920c809",
+            sha256="2b6f86c31eb048d31ccd5489d75bb196d96804267d2ad1901a2c8faa7c9e0340",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "

@@ -40,8 +40,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/cnn_ae.safetensors",
-            bytes=5_831_232,
-            sha256="6db27b2f7b9af4b51c93065358e92885a099acc816aaaa8d0b675d6366a53649",
+            bytes=5_831_240,
+            sha256="a9aa5e2341df1d9d3369f9bcd24e0b3bc18f34aa908457ad8c4b71eedb0db195",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others); several sources offer their pictures for research only",

@@ -35,8 +35,8 @@ CARD = Card(
         WeightsFile(
             name="cifar10",
             file="weights/cifar10.safetensors",
-            bytes=2_008_478,
-            sha256="0d4ff7c9feb497282680307b1467bca521845ba9940fe81bee1d4012bcfb8a88",
+            bytes=2_008_534,
+            sha256="0a31be5b5226de3290302009c113ce46ba98cc7b406205ddcd6b6ceff7f53410",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
             "collected from the web and published for research, rights of the photographs unknown",

@@ -45,9 +45,10 @@ def new(model: VAE, numbers: range, options: SampleOptions, context: Context) ->
     """Samples of these numbers (3,S,S), one after another."""
     for start in context.each(range(0, len(numbers), TOGETHER), "sample"):
         own = [context.generator(k) for k in numbers[start : start + TOGETHER]]
+        chance = torch.cat([torch.rand(1, generator=g) for g in own])
         noise = torch.stack([torch.randn(model.config.latent, generator=g) for g in own])
-        with context.compute.autocast():
-            drawn = model.prior.flow(noise.mul(options.spread).to(context.device))
+        noise *= options.spread
+        drawn = model.prior(chance.to(context.device), noise.to(context.device))
         yield from draw(model, drawn, context, options.detail, own.__getitem__)
 
 
@@ -143,6 +144,7 @@ def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
 def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterator[Grid]:
     """Yield a row for each picture: less and more of what sets two sets of pictures apart."""
     size = model.config.size
+    check_size(options.steps, size * options.upscale, size * options.upscale, "--steps")
     having = _mean(model, options.having, context, "having")
     difference = having - _mean(model, options.lacking, context, "lacking")
     amounts = torch.linspace(-options.strength, options.strength, options.steps)

@@ -2,11 +2,11 @@
 
     picture ─ Encoder ─ mean, variance ─ z ─ Decoder ─ blurred picture, scale of the error
                                          │        └ features ─┐
-    noise ─ Prior (flow over latents) ───┘        noise ─ Detail ─ sharp picture
+    Prior (mixture of Gaussians) ────────┘        noise ─ Detail ─ sharp picture
 
 Encoder and decoder are a VAE (Kingma & Welling 2014) and learn from its bound alone. What they
-leave open is left to two networks that never touch them: the prior learns which latents there
-are, the detail network which sharp pictures a blurred one may be of.
+leave open is left to two that never touch them: the prior, which says which latents there are, and
+the detail network, which learns what sharp pictures a blurred one may be of.
 """
 
 from __future__ import annotations
@@ -38,25 +38,22 @@ class Config:
         latent: numbers that stand for a picture.
         width: channels of the decoder's 16x16 grid; those of the others follow from it.
         noise: channels of noise that details are made from.
-        prior_width: of the prior's hidden layers.
-        prior_blocks: residual blocks of the prior.
+        components: Gaussians of the prior.
     """
 
     size: int = 32
     latent: int = 128
     width: int = 48
     noise: int = 8
-    prior_width: int = 256
-    prior_blocks: int = 3
+    components: int = 10
 
 
 LIMITS = {
     "size": (16, 256),
-    "latent": (1, 4096),
+    "latent": (1, 1024),
     "width": (8, 512),
     "noise": (1, 64),
-    "prior_width": (8, 4096),
-    "prior_blocks": (1, 32),
+    "components": (1, 64),
 }
 
 
@@ -203,7 +200,7 @@ class VAE(nn.Module):
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
         self.detail = Detail(self.config)
-        self.prior = Prior(self.config.latent, self.config.prior_width, self.config.prior_blocks)
+        self.prior = Prior(self.config.latent, self.config.components)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VAE:

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
+from gentool.cards import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
 
 
 class DrawOptions(Options):
@@ -55,6 +56,9 @@ class _InterpolateInputs(Options):
     steps: int = Field(8, ge=2, le=1000, description="Pictures from one to the other")
     fps: float = Field(12.0, gt=0, le=100, description="Frames a second of the animation")
 
+    def result_suffixes(self) -> tuple[str, ...]:
+        return ANIMATION_SUFFIXES if self.layout == "animation" else PICTURE_SUFFIXES
+
 
 class InterpolateOptions(DrawOptions, _InterpolateInputs):  # pydantic puts the last one's first
     pass
@@ -104,14 +108,10 @@ class AttributeOptions(DrawOptions, _AttributeInputs):
 
 class TrainOptions(Options):
     size: int = Field(32, ge=16, le=256, description="Side of the pictures, pixels, a power of two")
-    latent: int = Field(128, ge=1, le=4096, description="Numbers that stand for a picture")
+    latent: int = Field(128, ge=1, le=1024, description="Numbers that stand for a picture")
     width: int = Field(48, ge=8, le=512, description="Channels of the networks")
-    prior_width: int = Field(256, ge=8, le=4096, description="Channels of the prior")
-    prior_blocks: int = Field(3, ge=1, le=32, description="Residual blocks of the prior")
-    only: Literal["all", "prior"] = Field(
-        "all",
-        description="What learns: all, or the prior alone: a finish, which changes samples and no "
-        "reconstruction",
+    components: int = Field(
+        10, ge=1, le=64, description="Gaussians of the prior that samples are drawn from"
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")
     beta: float = Field(1.0, ge=0, description="Weight of the KL divergence; 1 is the bound")
@@ -119,9 +119,7 @@ class TrainOptions(Options):
     free_bits: float = Field(
         0.0, ge=0, description="Nats that each latent may hold without being pushed to hold less"
     )
-    sample_every: int = Field(
-        1, ge=1, description="Train prior and details in every so many steps only"
-    )
+    sample_every: int = Field(1, ge=1, description="Train details in every so many steps only")
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Self:

@@ -52,8 +52,8 @@ CARD = Card(
         WeightsFile(
             name="cifar10",
             file="weights/cifar10.safetensors",
-            bytes=2_982_448,
-            sha256="296e88a22f2a540a43f943a430a87e306b662b1a948131efb476b44626828cb1",
+            bytes=2_284_508,
+            sha256="6e76f0147474d9b33743ddfac8ca4d97c834ef51961c7c8e800a62479c2d96fd",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="the 50,000 training pictures of CIFAR-10 (Krizhevsky 2009) as JPEG files "
             "of quality 75, one in sixteen kept out; published for research, the rights of the "
@@ -66,8 +66,8 @@ CARD = Card(
         WeightsFile(
             name="clothing96",
             file="weights/clothing96.safetensors",
-            bytes=2_810_184,
-            sha256="527e49e07ed176f3588429fc4f9682db6c65200ed19d7924468ac18bd1113842",
+            bytes=2_112_236,
+            sha256="7a3eca50657981f65bec031254cb47817fb8e7f079311e33056f3e403f6e975f",
             licence="MIT; the data is CC0 1.0",
             trained_on="the 3,068 training photographs of Grigorev's clothing dataset (small), CC0 "
             "1.0, reduced to 64x64, one in sixteen kept out",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gentool import Trainer, TrainingError
+from gentool import Trainer
 from gentool.artifacts import Grid
 from gentool.similarity import psnr
 from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update, sample_held_out
@@ -25,41 +25,35 @@ from gentool_vae.nets import VAE, Config
 from gentool_vae.options import TrainOptions
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")  # nothing deeper: deeper layers judge the result
-PRIOR_DRAWS = 4  # of noise and time for each latent: next to nothing beside the convolutions
-FINISHING_DRAWS = 16  # the same where nothing but the prior learns
+FITTED = 50_000  # pictures, at most, whose latents the prior is fitted to
 PREVIEWS = 8
 VALIDATED = 1024
 
 
 class VAETrainer(Trainer):
-    """Two updates: encoder and decoder by the evidence lower bound; prior and details after them.
+    """Two updates: encoder and decoder by the evidence lower bound; details after them.
 
     The second sees latents and decoder features detached, so details change neither the bound nor
-    what a latent means. ``--only prior`` is a finish: while all learn, the prior follows latents
-    that still move (two stages: Dai & Wipf 2019).
+    what a latent means. The prior is fitted to the averaged encoder's latents whenever the networks
+    are shown or saved (two stages: Dai & Wipf 2019).
     """
 
     def __init__(self, options: TrainOptions, setup: Setup) -> None:
         self.options, self.setup = options, setup
-        if options.only != "all" and not setup.continues:
-            raise TrainingError("--only: give the networks that it finishes with --weights")
         fit = Fit(options.size)
         self.datasets = (Pictures(setup.plan.data, prepare=fit),)
         self.model = setup.place(VAE(_config(options)))
         self._held_out = sample_held_out(VALIDATED, setup, prepare=fit)
         self.features = setup.place(Features.load(layers=LAYERS))
         first = {name: self.model.networks[name] for name in ("encoder", "decoder")}
-        second = {name: self.model.networks[name] for name in ("detail", "prior")}
-        prior = {"prior": self.model.prior}
+        second = {"detail": self.model.detail}
         every = options.sample_every
-        self.updates: tuple[Update, ...] = (
+        self.updates = (
             Update(first, self._adam(first), self.bound, name="bound"),
             Update(second, self._adam(second), self.samples, every, name="samples"),
         )
-        if options.only == "prior":
-            self.updates = (Update(prior, self._adam(prior), self.prior_alone),)
         self.bound_terms = setup.compile(self._bound)
-        self.sample_terms = setup.compile(self._samples)
+        self.sample_score = setup.compile(self._score)
 
     def _adam(self, networks: Mapping[str, torch.nn.Module]) -> torch.optim.Adam:
         parameters = [p for net in networks.values() for p in net.parameters()]
@@ -91,32 +85,21 @@ class VAETrainer(Trainer):
         own = discretised_logistic(decoded.mean.detach(), decoded.log_scale, pictures)
         return error, own, divergence(*posterior)
 
-    def prior_alone(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The prior's velocity, many draws for each latent."""
-        with torch.no_grad(), self.setup.autocast():
-            posterior = self.model.encode(batch.pictures)
-            latents = torch.cat([posterior.sample() for _ in range(FINISHING_DRAWS)])
-        with self.setup.autocast():
-            return self.model.prior.loss(latents), {}
-
     def samples(self, moment: Moment, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The prior's velocity, and the energy score of details."""
-        terms = self.sample_terms(batch.pictures)
-        return terms["prior"] + terms["detail"], terms
+        """The energy score of details."""
+        return self.sample_score(batch.pictures), {}
 
-    def _samples(self, pictures: Tensor) -> Mapping[str, Tensor]:
+    def _score(self, pictures: Tensor) -> Tensor:
         half = pictures[: (len(pictures) + 1) // 2]  # two draws each: as many as there are pictures
         with self.setup.autocast():
             with torch.no_grad():
-                latents = self.model.encode(pictures).sample()
-                decoded = self.model.decode(latents[: len(half)])
+                decoded = self.model.decode(self.model.encode(half).sample())
                 real = self._see(half)
             twice = type(decoded)(*(torch.cat([part, part]) for part in decoded))
             noise = self.model.noise(2 * len(half), device=pictures.device)
             sharp = self.model.sharpen(twice, noise)
             drawn = self._see(sharp)
-            prior = self.model.prior.loss(latents.repeat(PRIOR_DRAWS, 1))
-        return {"prior": prior, "detail": total_score(real, drawn)}
+        return total_score(real, drawn)
 
     def _see(self, pictures: Tensor) -> dict[str, Tensor]:
         """What draws are scored by: features and pixels in patches, up to a quarter of the side.
@@ -128,28 +111,32 @@ class VAETrainer(Trainer):
         patches = {f"{n} x 2": F.pixel_unshuffle(seen[n], 2) for n in ("relu2_1", "relu3_1")}
         return seen | patches | {f"pixels x {n}": F.pixel_unshuffle(pictures, n) for n in (2, 4, 8)}
 
+    def calibrate(self) -> None:
+        """Fit the prior to the latents of the training's pictures."""
+        parts = self.datasets[0].parts(FITTED, self.setup.plan.batch_size, self.setup)
+        with self.setup.autocast():
+            latents = [self.model.encode(part.pictures).sample().cpu() for part in parts]
+        self.model.prior.fit(torch.cat(latents))
+
     def preview(self) -> list[Grid]:
         """Pictures, their reconstructions blurred and sharp, and samples blurred and sharp."""
         pictures = self.datasets[0].sample(PREVIEWS, self.setup)
         count = len(pictures)
         own = self.model.noise(count, device=pictures.device)
-        drawn = torch.randn(count, self.options.latent).to(pictures.device)
+        draw = torch.rand(count), torch.randn(count, self.options.latent)
+        latents = self.model.prior(*(numbers.to(pictures.device) for numbers in draw))
         with self.setup.autocast():
             again = self.model.decode(self.model.encode(pictures).mean)
-            new = self.model.decode(self.model.prior.flow(drawn))
+            new = self.model.decode(latents)
             rows = [pictures]
             for decoded in (again, new):
                 rows += [decoded.mean, self.model.sharpen(decoded, own)]
         return [Grid([p.float().clamp(0, 1) for row in rows for p in row], columns=count)]
 
     def validate(self) -> Mapping[str, float]:
-        """Of pictures that were kept out of the training: bits a value, and PSNR; of ``--only
-        prior``, which changes neither, the prior's loss.
-        """
+        """Of pictures that were kept out of the training: bits a value, and PSNR."""
         if self._held_out is None:
             return {}
-        if self.options.only == "prior":  # the rest does not change
-            return {"prior": self._prior_held_out(self._held_out)}
         bits, decibels = [], []
         for part in torch.split(self._held_out, self.setup.plan.batch_size):
             with self.setup.autocast():
@@ -164,20 +151,6 @@ class VAETrainer(Trainer):
             "psnr": torch.cat(decibels).mean().item(),
         }
 
-    def _prior_held_out(self, pictures: Tensor) -> float:
-        """The prior's loss on pictures that were kept out; many draws, for a steady figure."""
-        with self.setup.autocast():
-            parts = torch.split(pictures, self.setup.plan.batch_size)
-            latents = torch.cat([self.model.encode(part).sample() for part in parts])
-            loss: float = self.model.prior.loss(latents.repeat(FINISHING_DRAWS, 1)).item()
-        return loss
-
 
 def _config(options: TrainOptions) -> Config:
-    return Config(
-        options.size,
-        options.latent,
-        options.width,
-        prior_width=options.prior_width,
-        prior_blocks=options.prior_blocks,
-    )
+    return Config(options.size, options.latent, options.width, components=options.components)
