@@ -148,6 +148,16 @@ def test_all_mistakes_are_told_at_once(picture):
     )
 
 
+def test_one_value_is_a_list_of_one_where_several_are_taken():
+    class Draw(Options):
+        label: list[str] | None = Field(None, description="Classes")
+        weights: list[float] = Field([1.0], description="Shares")
+        sides: list[Literal[8, 16]] = Field([8], description="Sides")
+
+    drawn = options.validate(Draw, {"label": "horse", "weights": 2, "sides": "16"})
+    assert (drawn.label, drawn.weights, drawn.sides) == (["horse"], [2.0], [16])
+
+
 def test_texts_from_a_command_line_become_values(picture):
     values = {"content": str(picture), "alpha": "0.5", "content_size": "64", "tile": "true"}
     made = options.validate(Paint, values)

@@ -270,13 +270,20 @@ def validate(
 
 
 def _literal(model: type[Options], name: str, value: Any) -> Any:
-    """``"8"`` for a ``Literal[8, 16]``, as a command line gives it, becomes 8."""
+    """``"8"`` for a ``Literal[8, 16]``, as a command line gives it, becomes 8.
+
+    One word or number where several are taken becomes a list of one, ``label="horse"``.
+    """
     field = _field(model, name)
     bare = plain(field.annotation) if field else None
-    if isinstance(value, list) and bare is not None and takes_several(bare):
-        bare = plain((typing.get_args(bare) or (str,))[0])
-        return [_word(bare, item) for item in value]
-    return _word(bare, value)
+    if bare is None or not takes_several(bare):
+        return _word(bare, value)
+    if isinstance(value, str | int | float):
+        value = [value]
+    if not isinstance(value, list):
+        return value
+    bare = plain((typing.get_args(bare) or (str,))[0])
+    return [_word(bare, item) for item in value]
 
 
 def _field(model: type[Options], name: str) -> pydantic.fields.FieldInfo | None:

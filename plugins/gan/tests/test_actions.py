@@ -58,7 +58,7 @@ def test_picture_k_is_the_same_whatever_else_is_drawn(gan):
     ("name", "label", "size"), [("cifar10", "ship", 32), ("clothing96", "shoes", 64)]
 )
 def test_each_packaged_set_draws_pictures_of_its_classes(name, label, size):
-    images = gentool.load("gan", weights=name, seed=0, device="cpu").sample(n=2, label=[label])
+    images = gentool.load("gan", weights=name, seed=0, device="cpu").sample(n=2, label=label)
     assert [image.name for image in images] == [f"{label}-0000", f"{label}-0001"]
     for image in images:
         assert image.tensor.shape == (3, size, size)
