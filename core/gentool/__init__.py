@@ -16,7 +16,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "context": ("Context", "Settings"),
-    "cards": ("Action", "Card", "Record", "Training", "WeightsFile"),
+    "cards": (
+        *("ANIMATION_SUFFIXES", "PICTURE_SUFFIXES"),
+        *("Action", "Card", "Record", "Training", "WeightsFile"),
+    ),
     "errors": (
         "BatchError",
         "DeviceError",
@@ -38,6 +41,8 @@ _WHERE = {
 _HOME = {name: module for module, names in _WHERE.items() for name in names}
 
 __all__ = [
+    "ANIMATION_SUFFIXES",
+    "PICTURE_SUFFIXES",
     "Action",
     "BatchError",
     "Card",
@@ -74,7 +79,15 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gentool.cards import Action, Card, Record, Training, WeightsFile
+    from gentool.cards import (
+        ANIMATION_SUFFIXES,
+        PICTURE_SUFFIXES,
+        Action,
+        Card,
+        Record,
+        Training,
+        WeightsFile,
+    )
     from gentool.context import Context, Settings
     from gentool.errors import (
         BatchError,

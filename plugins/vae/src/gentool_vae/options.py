@@ -4,8 +4,16 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList
-from gentool.cards import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
+from gentool import (
+    ANIMATION_SUFFIXES,
+    PICTURE_SUFFIXES,
+    Field,
+    ImageFile,
+    ImageFiles,
+    ImageSet,
+    Options,
+    PathList,
+)
 
 
 class DrawOptions(Options):
