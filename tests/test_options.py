@@ -10,7 +10,8 @@ import torch
 from pydantic import PositiveInt, ValidationError, model_validator
 
 from gentool import Field, ImageFile, ImageFiles, ImageSet, Options, PathList, options
-from gentool.cli.flags import given, option_flags, read_config, repeat_flags
+from gentool.cli.flags import given, option_flags, repeat_flags
+from gentool.config import read_config
 from gentool.errors import UsageError
 
 

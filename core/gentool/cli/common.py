@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from gentool.cli.flags import FlagCommand, given, option_flags, read_config
+from gentool.cli.flags import FlagCommand, given, option_flags
+from gentool.config import read_config
 from gentool.context import Settings
 from gentool.errors import PluginError, UsageError
 from gentool.options import Field, Options, validate

@@ -1,8 +1,7 @@
-"""Options models to click flags, and flags and TOML back to values for the model."""
+"""Options models to click flags, and flags back to values for the model."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from gentool.errors import UsageError, did_you_mean
-from gentool.files import expand
 from gentool.options import Options, bounds, choices, flag, plain, span, takes_several
 
 
@@ -154,26 +151,3 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in values.items()
         if value is not None and value != ()
     }
-
-
-def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
-    """Flags from a TOML file; ``content-size`` and ``content_size`` are the same.
-
-    Raises:
-        UsageError: the file cannot be read, or holds a name that is no flag here.
-    """
-    try:
-        # Windows editors put a byte-order mark in front, which "utf-8-sig" takes away
-        data = tomllib.loads(expand(path).read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else e
-        raise UsageError(f"--config {path}: {reason}") from e
-    values = {name.replace("-", "_"): value for name, value in data.items()}
-    if len(values) < len(data):
-        raise UsageError(f"--config {path}: an option is given twice, with - and with _")
-    names = list(known)
-    for name in values:
-        if name not in names:
-            near = did_you_mean(name, names).replace("_", "-")
-            raise UsageError(f"--config {path}: no option '{name.replace('_', '-')}'{near}")
-    return values

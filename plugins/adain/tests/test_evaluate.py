@@ -129,7 +129,7 @@ def test_evaluate_takes_stylize_s_flags_from_a_file(pairs, capsys):
         (["adain", "--pairs", "{pairs}", "--plot", "{pairs}/old.svg"], "old.svg exists; choose"),
         (
             ["adain", "--pairs", "{pairs}", "--config", "{pairs}/wrong.toml"],
-            "content comes from --pairs",
+            "no option 'content'",
         ),
         (["adain", "--pairs", "{pairs}", "--config", "{pairs}/high.toml"], "alpha"),
         (["adain", "--pairs", "{pairs}/twice"], "content has x.jpg and x.png, which pair up alike"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import lzma
 import os
 import tarfile
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -185,23 +184,18 @@ class Zip:
         self.names = sorted(name for name in members if _is_picture(name, prefix))
         self._members = [members[name] for name in self.names]
         self._opened: dict[int, zipfile.ZipFile] = {}
-        self._opening = threading.Lock()
 
     def read(self, number: int) -> bytes:
-        with self._opening:
-            archive = self._opened.get(os.getpid())
-            if archive is None:
-                archive = self._opened[os.getpid()] = zipfile.ZipFile(self.path)
+        archive = self._opened.get(os.getpid())
+        if archive is None:  # no lock: a forked process would inherit it taken; the first one stays
+            archive = self._opened.setdefault(os.getpid(), zipfile.ZipFile(self.path))
         try:
             return archive.read(self._members[number])
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as e:
             raise OSError(str(e)) from e
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_opened": {}, "_opening": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state | {"_opening": threading.Lock()})
+        return {**self.__dict__, "_opened": {}}
 
 
 def _members(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import statistics
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ import gentool
 from gentool import ImageError, Method, OutputError, PluginError, UsageError
 from gentool.artifacts import File
 from gentool.compute import out_of_memory_explained
+from gentool.config import read_config
 from gentool.images import SUFFIXES, visible
 
 FIGURES = ("content", "style", "gram", "ssim")
@@ -66,17 +67,23 @@ def command(
     _check_outputs([stem for stem, *_ in found], plot, keep)
     measured = evaluate(method, found, features, keep, options, _fail)
     width = max(len(row) for row in (*(stem for stem, *_ in found), "median"))
+    if not as_json:
+        click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
+    seen = sys.stdout.isatty() and not as_json  # rows tell as much as a bar
+    hidden = seen or not sys.stderr.isatty()
+    table = {}
+    with click.progressbar(
+        measured, label="evaluate", length=len(found), file=sys.stderr, hidden=hidden
+    ) as bar:
+        for row, figures in bar:
+            table[row] = figures
+            if not as_json:  # a slow method's are worth seeing as they come
+                _echo(row, figures, width)
+    summary = summarise(table) if table else {}
     if as_json:
-        table = dict(_watched(measured, len(found)))
-        summary = summarise(table) if table else {}
         click.echo(json.dumps({"pairs": table, **summary}, indent=2))
     else:
-        click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
-        table = {}
-        for row, figures in measured:  # a slow method's are worth seeing as they come
-            table[row] = figures
-            _echo(row, figures, width)
-        for row, figures in (summarise(table) if table else {}).items():
+        for row, figures in summary.items():
             _echo(row, figures, width)
     if plot and table:
         File(drawn(table, name).encode(), ".svg").save(plot)
@@ -91,28 +98,12 @@ def _echo(row: str, figures: dict[str, float], width: int) -> None:
     click.echo(f"{row:{width}}  " + "  ".join(f"{figures[f]:8.4f}" for f in FIGURES))
 
 
-def _watched(measured: Iterator[Measured], count: int) -> Iterator[Measured]:
-    """The same, with a bar on a terminal."""
-    hidden = not sys.stderr.isatty()
-    bar = click.progressbar(
-        measured, label="evaluate", length=count, file=sys.stderr, hidden=hidden
-    )
-    with bar:
-        yield from bar
-
-
 def _options(method: Method, config: str | None, pairs: list[Pair]) -> dict[str, Any]:
     """Options of stylize from a TOML file, without the pictures; checked with the first pair's."""
     if config is None:
         return {}
-    try:
-        found = tomllib.loads(Path(config).expanduser().read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise UsageError(f"--config {config}: {getattr(e, 'strerror', None) or e}") from e
-    options = {name.replace("-", "_"): value for name, value in found.items()}
-    for name in ("content", "style"):
-        if name in options:
-            raise UsageError(f"--config {config}: {name} comes from --pairs; leave it out")
+    names = inspect.signature(method.stylize).parameters
+    options = read_config(config, [name for name in names if name not in ("content", "style")])
     _, content, style = pairs[0]
     method.options("stylize", content=content, style=style, **options)
     return options
