@@ -197,7 +197,7 @@ class Subject:
 
 def takes_pictures(info: Any) -> Literal["one", "set", "batch"] | None:
     """Whether a field takes a picture, several for one result, or several for one each."""
-    from gentool.options import picture_field
+    from gentool.file_fields import picture_field
 
     field = picture_field(info)
     if field is None:
