@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gentool import TrainingError, UsageError, weights
+from gentool import Options, PathList, TrainingError, UsageError, weights
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Moment, Plan, Setup, train
@@ -345,11 +345,18 @@ def test_networks_are_calibrated_once_to_be_shown_and_saved(tmp_path):
     assert drawn[0] == drawn[1]  # whether there was a preview makes no difference
 
 
+class MoreData(Options):
+    more_data: PathList
+
+
 @pytest.mark.parametrize("run", ["", "runs/mine"])
 def test_a_training_does_not_write_among_its_data(tmp_path, run):
     plan = Plan(data=[str(tmp_path)], steps=1)
     with pytest.raises(UsageError, match=r"^-o .*: lies in --data .*; previews would be trained"):
         train("tiny", lambda *_: tiny.TinyTrainer(), None, plan, tmp_path / run)
+    options = MoreData(more_data=[tmp_path])
+    with pytest.raises(UsageError, match=r"^-o .*: lies in --more-data .*; previews would be"):
+        train("tiny", lambda *_: tiny.TinyTrainer(), options, Plan(steps=1), tmp_path / run)
 
 
 def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(tmp_path):

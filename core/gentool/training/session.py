@@ -17,7 +17,7 @@ from gentool import __version__, weights
 from gentool.compute import Compute, choose, cores, describe, out_of_memory_explained
 from gentool.errors import TrainingError, UsageError
 from gentool.files import expand, real, write_file
-from gentool.options import Options
+from gentool.options import Options, flag
 from gentool.training import runs
 from gentool.training.checkpoint import take_network
 from gentool.training.data.feed import count
@@ -77,9 +77,9 @@ def train(
             f"--nproc-per-node {plan.devices}, or train with gentool train --devices {plan.devices}"
         )
     display, run = display or Display(), expand(run)
-    for path in plan.data:
+    for name, path in _given_paths(plan, options):
         if real(run).is_relative_to(real(expand(path))):
-            raise UsageError(f"-o {run}: lies in --data {path}; previews would be trained on")
+            raise UsageError(f"-o {run}: lies in {name} {path}; previews would be trained on")
     refuse(run, plan.resume)  # before archives are read
     group = join(device)
     compute = _compute(group, device, precision, threads)
@@ -120,6 +120,15 @@ def train(
     begun = _remember(run, facts) if group.first else None
     with _compiler_explained(), _memory_explained():
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
+
+
+def _given_paths(plan: Plan, options: Options | None) -> Iterator[tuple[str, str | Path]]:
+    """What pictures may be read from: --data, and a method's own such as --style-data."""
+    for path in plan.data:
+        yield "--data", path
+    for name, value in options or ():
+        if isinstance(value, list):
+            yield from ((flag(name), path) for path in value if isinstance(path, Path))
 
 
 def _memory_explained() -> contextlib.AbstractContextManager[None]:
