@@ -8,7 +8,7 @@ features' dtype.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from gentool_perceptual.features import Features
 
 FeatureMaps = Mapping[str, Tensor]
+CACHED = 1 << 18  # numbers whose float32 copy stays in the cache of a processor's core
 
 
 def _relative(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean over the batch of |prediction - target|^2 / |target|^2, each (N,...); float32."""
-    p, t = prediction.float().flatten(1), target.float().flatten(1)
-    return ((p - t).square().sum(1) / t.square().sum(1).clamp_min(1e-6)).mean()
+    p, t, each = prediction.float(), target.float(), tuple(range(1, prediction.dim()))
+    # no flatten(), which copies channels-last features in another order
+    return ((p - t).square().sum(each) / t.square().sum(each).clamp_min(1e-6)).mean()
 
 
 def statistics(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,6 +45,16 @@ def _turns(batch: Tensor) -> Iterator[slice]:
     return (slice(i, i + together) for i in range(0, len(batch), together))
 
 
+def _parts(flat: Tensor) -> Sequence[Tensor]:
+    """(N,P,C) as parts whose float32 copies stay in a CPU's cache."""
+    on_cpu, (_, positions, channels) = flat.device.type == "cpu", flat.shape
+    return torch.split(flat, max(1, CACHED // channels) if on_cpu else positions, 1)
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack([*parts]).sum(0)
+
+
 class _Statistics(torch.autograd.Function):
     """Keeps the features alone for its gradient, in their own dtype.
 
@@ -52,13 +64,15 @@ class _Statistics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-        # a map of one position, of a small picture's deepest layer, has no spread
-        rest = max(1, features.shape[2] * features.shape[3] - 1)
+        positions = features.shape[2] * features.shape[3]
+        rest = max(1, positions - 1)  # one position, of a small picture's deepest layer: no spread
         means, variances = [], []
         for turn in _turns(features):
-            flat = _positions(features[turn].float())
-            means.append(flat.mean(1))
-            variances.append((flat - means[-1][:, None]).square_().sum(1) / rest)
+            parts = _parts(_positions(features[turn]))
+            mean = _sum(part.float().sum(1) for part in parts) / positions
+            squares = ((part - mean[:, None]).square_().sum(1) for part in parts)
+            means.append(mean)
+            variances.append(_sum(squares) / rest)
         mean, deviation = torch.cat(means), torch.cat(variances).add_(1e-8).sqrt_()
         ctx.save_for_backward(features, mean, deviation)
         ctx.rest = rest
