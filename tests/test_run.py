@@ -178,6 +178,14 @@ def test_api_saves(adain, pictures, tmp_path):
     assert made["method"] == "adain"
 
 
+def test_each_of_several_results_says_how_it_was_made(adain, pictures, tmp_path):
+    for result in adain.stylize(content=pictures, style=pictures / "style.png"):
+        path = result.save(tmp_path / f"{result.name}.png")
+        content = encoding.read_metadata(path)["options"]["content"]
+        assert content.split(".")[0] == result.name.split("-")[0]
+    assert encoding.read_metadata(result.save(path, {})) is None
+
+
 def test_api_errors_name_arguments_not_flags(adain, pictures):
     with pytest.raises(UsageError, match=r"^alpha: must be between 0 and 1, got 7$"):
         adain.stylize(content=pictures, style=pictures, alpha=7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,7 +67,12 @@ def check_size(count: int, height: int, width: int, flags: str) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
 class _Savable:
+    # how it came to be; a run fills it in, and `save` writes it into the file
+    provenance: Mapping[str, Any] | None = field(
+        default=None, repr=False, compare=False, kw_only=True
+    )
     suffix = ".png"
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:
@@ -76,11 +81,24 @@ class _Savable:
     def save(self, path: str | Path, metadata: Mapping[str, Any] | None = None) -> Path:
         """Write to ``path`` atomically, replacing a file of that name.
 
+        Args:
+            path: its suffix decides the format.
+            metadata: what to write into the file in place of its provenance; ``{}`` for nothing.
+
         Raises:
             OutputError: the suffix is unknown or the file cannot be written.
         """
         path = expand(path)
-        return write_file(path, self.encode(path.suffix, metadata))
+        told = self.provenance if metadata is None else metadata
+        return write_file(path, self.encode(path.suffix, told))
+
+
+def with_provenance(artifact: Artifact, provenance: Mapping[str, Any]) -> Artifact:
+    """The same artifact, which writes how it was made wherever it is saved.
+
+    One of a plugin's own class comes back as it was.
+    """
+    return replace(artifact, provenance=provenance) if isinstance(artifact, _Savable) else artifact
 
 
 @dataclass(frozen=True, eq=False)

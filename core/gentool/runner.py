@@ -172,12 +172,15 @@ class Method:
             GentoolError: whatever the user, a file or the plugin did wrong.
             BatchError: some items of a batch failed; the error carries the other results.
         """
+        from gentool.artifacts import with_provenance
+
         checked = self.options(action, **options)  # first: it costs no import of torch
         context = self.context()
         results = Results()
         for artifact in self.stream(action, checked, context):
-            results.append(artifact)
-            results.provenance.append(self.provenance(action, checked, context, artifact))
+            made = self.provenance(action, checked, context, artifact)
+            results.append(with_provenance(artifact, made))
+            results.provenance.append(made)
         if context.failures:
             raise BatchError(context.failures, results)
         return results
