@@ -12,7 +12,7 @@ from wheels import INFO, METADATA, files, write
 from gentool import InstallError
 from gentool.cli.main import invoke
 from gentool.install import pip
-from gentool.install.changes import source
+from gentool.install.changes import with_extra
 from gentool.install.frozen import freeze, restore
 from gentool.install.targets import build, collect, file_path, is_ours
 from gentool.registry import sources
@@ -26,10 +26,10 @@ def offline(monkeypatch):
     sources.read.cache_clear()
 
 
-def test_a_plugin_from_a_folder_is_brought_again_from_there():
-    here = Path(__file__).resolve().parents[1] / "plugins/gan"
-    assert Path(source("gentool-gan")) == here
-    assert source("gentool-acme") == "gentool-acme"
+def test_an_extra_is_added_the_way_the_plugin_came():
+    here = Path(__file__).resolve().parents[1] / "plugins/gan"  # editable: it stays so
+    assert with_extra("gentool-gan", "train") == f"pip install -e '{here}[train]'"
+    assert with_extra("gentool-acme", "train") == "gentool install 'gentool-acme[train]'"
 
 
 def requiring(folder, *requirements):

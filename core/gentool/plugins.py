@@ -132,7 +132,7 @@ def trainer(card: Card) -> Any:
         resolve(card.training.options)
         return resolve(card.training.trainer)
     except PluginError as e:
-        from gentool.install.changes import source
+        from gentool.install.changes import with_extra
 
-        fix = f"gentool install '{source(provider(card.name)[0])}[train]'"
+        fix = with_extra(provider(card.name)[0], "train")
         raise PluginError(f"{card.name} cannot be trained here: {e}; {fix}") from e

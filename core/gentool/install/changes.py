@@ -58,12 +58,14 @@ def installed() -> list[Installed]:
     return [found[name] for name in sorted(found)]
 
 
-def source(name: str) -> str:
-    """What brings an installed plugin again by ``gentool install``: its folder, or its name."""
+def with_extra(name: str, extra: str) -> str:
+    """The command that gives an installed plugin what an extra of it brings."""
     for plugin in installed():
         if normal(plugin.name) == normal(name) and "dir_info" in plugin.origin:
-            return str(file_path(plugin.origin["url"]))
-    return name
+            name = str(file_path(plugin.origin["url"]))
+            if plugin.origin["dir_info"].get("editable"):  # ours would put a copy in its place
+                return f"pip install -e '{name}[{extra}]'"
+    return f"gentool install '{name}[{extra}]'"
 
 
 def _names(requirements: Iterable[str]) -> Iterable[str]:
