@@ -208,9 +208,14 @@ class Nothing:
 
 from gentool.artifacts import Figures
 
+class Loud(Figures):
+    def encode(self, suffix, metadata):
+        print("encoding")
+        return super().encode(suffix, metadata)
+
 def go(model, options, context):
     print("setting up")
-    yield Figures({"seed": context.seed}, name="../../escaped")
+    yield Loud({"seed": context.seed}, name="../../escaped")
 """
 OPTIONS = """
 from gentool import Options
@@ -248,7 +253,10 @@ def test_what_a_plugin_prints_is_no_result(plain, tmp_path):
     done = plain.gentool("run", "plain", "--json", "-o", f"{tmp_path}/out/")
     assert json.loads(done.stdout)["failures"] == []
     said = ["cards asked", "options imported", "nets imported", "model built", "setting up"]
+    said += ["encoding"]  # beside what the command itself does
     assert done.stderr.splitlines() == said
+    done = plain.gentool("run", "plain", "-o", f"{tmp_path}/out/")
+    assert done.stdout.splitlines() == [f"{tmp_path}/out/_.._escaped-plain-2.json"]
     assert {row["name"] for row in json.loads(plain.gentool("list", "--json").stdout)} > {"plain"}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gentool.compute import Compute, generator, out_of_memory_explained
 from gentool.errors import GentoolError, UsageError
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     import torch
 
     from gentool.images import Source
+
+SMALL = 2**20  # pixels up to which sources of a batch go several at once
+
+Input = TypeVar("Input", bound="Source")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,36 @@ class Context:
         for text in picture.notes:
             self.progress.note(f"{name_of(source)}: {text}")
         return picture
+
+    def batch(
+        self,
+        work: Callable[[Input], Iterable[Made]],
+        sources: Sequence[Input],
+        what: str,
+        pixels: Callable[[Input], int] | None = None,
+    ) -> Iterator[Made]:
+        """Yield what ``work`` makes of each source, in their order, under a progress bar.
+
+        In a batch of several, a failure is noted and the batch goes on.
+
+        Args:
+            work: yields the artifacts of one source; where several go at once, in other threads, so
+                it draws from :meth:`generator` and not from PyTorch's global one.
+            sources: pictures or files.
+            what: beside the bar.
+            pixels: of a source's results, :func:`gentool.images.area` for one of its own size.
+                On the CPU those of up to a megapixel then go several at once, which is quicker
+                than one after the other on all cores. None: never.
+        """
+        from gentool import parallel
+
+        def small(source: Input) -> bool:
+            return pixels is not None and self.device.type == "cpu" and pixels(source) <= SMALL
+
+        with contextlib.closing(parallel.calls(work, sources, small)) as found:
+            for source in self.each(sources, what):
+                with self.guard(source, sources):
+                    yield from next(found)()
 
     def each(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through a batch, showing progress if there are several."""

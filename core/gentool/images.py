@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,21 @@ class Picture:
 def name_of(source: Source) -> str:
     """How a source is called in messages: the file's name, or ``image``."""
     return Path(source).name if isinstance(source, str | Path) else "image"
+
+
+def area(source: Source) -> int:
+    """Pixels of a picture by its header, without decoding it; 0 of what cannot be read."""
+    if isinstance(source, str | Path):
+        try:
+            with opened(Path(source), allow_large=True) as image:
+                return image.width * image.height
+        except ImageError:
+            return 0
+    import PIL.Image
+
+    if isinstance(source, PIL.Image.Image):
+        return source.width * source.height
+    return math.prod(sorted(source.shape)[-2:])  # the channels are the fewest
 
 
 def read(source: Source, allow_large: bool = False) -> Picture:

@@ -90,7 +90,8 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
             talk.result(str(made[-1]))
 
     told = _as_json(made, context) if flags.as_json else contextlib.nullcontext()
-    with told, ThreadPoolExecutor(1) as pool:  # one picture is written while the next is computed
+    # one picture is written while the next are computed, and plugins may print meanwhile
+    with told, cards.to_stderr(), ThreadPoolExecutor(1) as pool:
         saving: tuple[Future[Path], str] | None = None
         try:
             for artifact in method.stream(action.name, options, context):

@@ -32,6 +32,7 @@ class Talk(Progress):
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self._bar: Bar | None = None
+        self._results = sys.stdout  # also while a plugin's prints are sent elsewhere
 
     def note(self, text: str) -> None:
         """One line for the user."""
@@ -49,11 +50,11 @@ class Talk(Progress):
 
     def result(self, text: str) -> None:
         """One line for stdout; above the bar where the same terminal shows it."""
-        if self._bar is not None and sys.stdout.isatty():
+        if self._bar is not None and self._results.isatty():
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             with unheard():
-                click.echo(text)
+                click.echo(text, file=self._results)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
         """Go through items under a bar with the time left; silently where nobody watches.

@@ -129,3 +129,21 @@ def test_one_bad_file_of_several_spares_the_rest(photo, tmp_path, capsys):
     assert run("decompress", "--input", *both, "-o", f"{tmp_path}/back/") == 1
     assert "b.gta: truncated" in capsys.readouterr().err
     assert len([*(tmp_path / "back").iterdir()]) == 1
+
+
+def test_several_at_once_are_what_each_is_alone(tmp_path, method):
+    photos = [data.coffee()[y : y + 96, 50 : 150 + y] for y in (10, 60, 110)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    together = method.compress(input=photos)
+    torch.set_num_threads(1)
+    alone = [method.compress(input=photo)[0] for photo in photos]
+    assert [file.data for file in together] == [file.data for file in alone]
+    files = [tmp_path / f"{i}.gta" for i in range(3)]
+    for path, file in zip(files, alone, strict=True):
+        path.write_bytes(file.data)
+    torch.set_num_threads(2)
+    back = method.decompress(input=files)
+    torch.set_num_threads(threads)
+    for path, picture in zip(files, back, strict=True):
+        assert torch.equal(picture.tensor, method.decompress(input=path).tensor)

@@ -13,7 +13,7 @@ from torch import Tensor
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image, check_size
 from gentool.color import keep_luminance, match_colors
-from gentool.images import as_mask, name_of, resize, to_size, visible
+from gentool.images import area, as_mask, name_of, resize, to_size, visible
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
@@ -30,27 +30,32 @@ def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator
     """Yield one picture for every content and style, or for every content where styles blend."""
     styles = _styles(model, options, context)
     masks = [as_mask(context.read(m)) for m in options.mask or []]
-    for source in context.each(options.content, "stylize"):
-        with context.guard(source, options.content):
-            content = context.read(source)
-            long = options.content_size or None
-            pixels = resize(visible(content), long)
-            alpha = None if content.alpha is None else resize(content.alpha, long)
-            regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
-            canvas = Canvas(model, pixels, context, options.tile, regions)
-            made_from = {"content": name_of(source)}
-            if options.blended:
-                together = [style(pixels) for _, _, style in styles]
-                weights = options.style_weights or ()
-                target = _regions(together) if masks else _mix(together, weights)
-                names = "+".join(name for _, name, _ in styles)
-                painted = paint(canvas, target, options)
-                yield Image(painted, alpha, f"{content.name}-{names}", made_from)
-                continue
-            for style_source, name, style in styles:
-                painted = paint(canvas, style(pixels), options)
-                from_both = made_from | {"style": name_of(style_source)}
-                yield Image(painted, alpha, f"{content.name}-{name}", from_both)
+    long = options.content_size or None
+
+    def each(source: Source) -> Iterator[Image]:
+        content = context.read(source)
+        pixels = resize(visible(content), long)
+        alpha = None if content.alpha is None else resize(content.alpha, long)
+        regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
+        canvas = Canvas(model, pixels, context, options.tile, regions)
+        made_from = {"content": name_of(source)}
+        if options.blended:
+            together = [style(pixels) for _, _, style in styles]
+            weights = options.style_weights or ()
+            target = _regions(together) if masks else _mix(together, weights)
+            names = "+".join(name for _, name, _ in styles)
+            painted = paint(canvas, target, options)
+            yield Image(painted, alpha, f"{content.name}-{names}", made_from)
+            return
+        for style_source, name, style in styles:
+            painted = paint(canvas, style(pixels), options)
+            from_both = made_from | {"style": name_of(style_source)}
+            yield Image(painted, alpha, f"{content.name}-{name}", from_both)
+
+    def pixels_of(source: Source) -> int:
+        return max(area(source), (long or 0) ** 2) * len(styles)
+
+    yield from context.batch(each, options.content, "stylize", pixels_of)
 
 
 def interpolate(

@@ -11,8 +11,9 @@ import torch
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Figures, File, Image
-from gentool.images import name_of
+from gentool.images import area, name_of
 from gentool.similarity import psnr, ssim
+from gentool_cnn_ae import container
 from gentool_cnn_ae.codec import Codec
 from gentool_cnn_ae.nets import CnnAe
 from gentool_cnn_ae.noise import noise_of
@@ -32,22 +33,27 @@ LABEL = "-cnn-ae"  # behind the name of a file that was given no other
 def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterator[File]:
     """Yield one .gta file for every picture."""
     codec = Codec(model, context)
-    for source in context.each(options.input, "compress"):
-        with context.guard(source, options.input):
-            picture = _read(source, context)
-            data = codec.compress(picture.pixels, options.quality - 1, picture.alpha)
-            context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
-            yield File(data, ".gta", picture.name, made_from={"input": name_of(source)})
+
+    def each(source: Source) -> Iterator[File]:
+        picture = _read(source, context)
+        data = codec.compress(picture.pixels, options.quality - 1, picture.alpha)
+        context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
+        yield File(data, ".gta", picture.name, made_from={"input": name_of(source)})
+
+    yield from context.batch(each, options.input, "compress", area)
 
 
 def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> Iterator[Image]:
     """Yield one picture for every .gta file."""
     codec = Codec(model, context)
-    for path in context.each(options.input, "decompress"):
-        with context.guard(path, options.input), _named(path):
+
+    def each(path: Path) -> Iterator[Image]:
+        with _named(path):
             found = codec.decompress(_bytes(path))
             name = path.stem.removesuffix(LABEL)
             yield Image(found.pixels, found.alpha, name, {"input": path.name})
+
+    yield from context.batch(each, options.input, "decompress", container.area)
 
 
 def reconstruct(
@@ -55,41 +61,45 @@ def reconstruct(
 ) -> Iterator[Image | Figures]:
     """Yield what compressing and decompressing leaves of every picture, and how near it is."""
     codec = Codec(model, context)
-    for source in context.each(options.input, "reconstruct"):
-        with context.guard(source, options.input):
-            picture = _read(source, context)
-            pixels = picture.pixels
-            data = codec.compress(pixels, options.quality - 1, picture.alpha)
-            found = codec.decompress(data)
-            # as they would be written, in whole grey levels
-            shown = (found.pixels.expand(3, -1, -1) * 255).round() / 255
-            values = {
-                "bytes": len(data),
-                "bits_per_pixel": _rate(data, picture),
-                "psnr": psnr(shown[None], pixels[None]).item(),
-                "ssim": ssim(shown[None], pixels[None]).item(),
-            }
-            context.progress.note(
-                f"{name_of(source)}: {_size(data, picture)}, "
-                f"PSNR {values['psnr']:.2f} dB, SSIM {values['ssim']:.4f}"
-            )
-            made_from = {"input": name_of(source)}
-            yield Image(found.pixels, found.alpha, picture.name, made_from)
-            yield Figures(values, picture.name, made_from, part="figures")
+
+    def each(source: Source) -> Iterator[Image | Figures]:
+        picture = _read(source, context)
+        pixels = picture.pixels
+        data = codec.compress(pixels, options.quality - 1, picture.alpha)
+        found = codec.decompress(data)
+        # as they would be written, in whole grey levels
+        shown = (found.pixels.expand(3, -1, -1) * 255).round() / 255
+        values = {
+            "bytes": len(data),
+            "bits_per_pixel": _rate(data, picture),
+            "psnr": psnr(shown[None], pixels[None]).item(),
+            "ssim": ssim(shown[None], pixels[None]).item(),
+        }
+        context.progress.note(
+            f"{name_of(source)}: {_size(data, picture)}, "
+            f"PSNR {values['psnr']:.2f} dB, SSIM {values['ssim']:.4f}"
+        )
+        made_from = {"input": name_of(source)}
+        yield Image(found.pixels, found.alpha, picture.name, made_from)
+        yield Figures(values, picture.name, made_from, part="figures")
+
+    yield from context.batch(each, options.input, "reconstruct", area)
 
 
 def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator[Image]:
     """Yield every picture with less noise."""
     codec = Codec(model, context)
-    for source in context.each(options.input, "denoise"):
-        with context.guard(source, options.input):
-            picture = context.read(source)
-            sigma = options.sigma
-            if sigma is None:
-                sigma = 255 * noise_of(picture.pixels, picture.alpha)
-                context.progress.note(f"{name_of(source)}: noise of about {sigma:.1f} grey levels")
-            pixels = codec.denoise(picture.pixels, sigma / 255)
-            yield Image(pixels, picture.alpha, picture.name, {"input": name_of(source)})
+
+    def each(source: Source) -> Iterator[Image]:
+        picture = context.read(source)
+        sigma = options.sigma
+        if sigma is None:
+            sigma = 255 * noise_of(picture.pixels, picture.alpha)
+            context.progress.note(f"{name_of(source)}: noise of about {sigma:.1f} grey levels")
+        pixels = codec.denoise(picture.pixels, sigma / 255)
+        yield Image(pixels, picture.alpha, picture.name, {"input": name_of(source)})
+
+    yield from context.batch(each, options.input, "denoise", area)
 
 
 def _read(source: Source, context: Context) -> Picture:

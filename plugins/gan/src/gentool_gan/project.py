@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,9 @@ from gentool_gan.latents import class_numbers, pack
 from gentool_gan.nets import GAN
 from gentool_gan.options import ProjectOptions
 
+if TYPE_CHECKING:
+    from gentool.images import Source
+
 STARTS = 32  # latents to begin from, over all classes
 KEPT = 8  # of them that go on after a quarter of the steps
 RATE = 0.2  # of Adam
@@ -26,20 +30,22 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
     """Yield, for each picture, the nearest one that was found and its latent."""
     labels = class_numbers(model, [options.label] if options.label else None)
     candidates = labels or list(range(max(1, len(model.config.classes))))
-    for source in context.each(options.image, "project"):
-        with context.guard(source, options.image):
-            picture = context.read(source)
-            target = square(picture, model.config.size).to(context.device)
-            with torch.inference_mode(False), torch.enable_grad():
-                generator = context.generator()  # anew: an item is what it is alone
-                # a copy, because what was made in inference mode knows no gradients
-                latent, label = fit(model, target.clone(), candidates, options.steps, generator)
-            found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
-            made_from = {"image": name_of(source)}
-            yield Image(found, name=picture.name, made_from=made_from)
-            names = label[None] if model.config.classes else None
-            data = pack(model, latent[None], names)
-            yield File(data, ".safetensors", picture.name, made_from, part="latent")
+
+    def each(source: Source) -> Iterator[Image | File]:
+        picture = context.read(source)
+        target = square(picture, model.config.size).to(context.device)
+        with torch.inference_mode(False), torch.enable_grad():
+            generator = context.generator()  # anew: an item is what it is alone
+            # a copy, because what was made in inference mode knows no gradients
+            latent, label = fit(model, target.clone(), candidates, options.steps, generator)
+        found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
+        made_from = {"image": name_of(source)}
+        yield Image(found, name=picture.name, made_from=made_from)
+        names = label[None] if model.config.classes else None
+        data = pack(model, latent[None], names)
+        yield File(data, ".safetensors", picture.name, made_from, part="latent")
+
+    yield from context.batch(each, options.image, "project")
 
 
 def fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -14,6 +14,9 @@ from gentool_gatys import painting
 from gentool_gatys.job import Job, outside
 from gentool_gatys.options import StylizeOptions
 from gentool_gatys.painting import Pictures, load_features
+
+if TYPE_CHECKING:
+    from gentool.images import Source
 
 
 class Gatys:
@@ -48,22 +51,24 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
     named = isinstance(options.init, str)  # the options take other words for paths
     first = None if named else visible(context.read(options.init))
     features = outside(load_features, options, context)
-    for source in context.each(options.content, "stylize"):
-        with context.guard(source, options.content):
-            content = context.read(source)
-            pixels = resize(visible(content), options.content_size or None)
-            painting.check_size(pixels)
-            alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
-            fitted = [to_size(mask, pixels.shape[1:]) for mask in masks]
-            pictures = Pictures(pixels, [visible(style) for style in styles], fitted, first)
-            name = "-".join([content.name, *(s.name for s in styles)])
-            made_from = {"content": name_of(source)}
-            job = Job(pictures, features, options, context)
-            for picture in job.previews():
-                yield Image(picture, None, name, made_from, part="preview")
-            yield Image(job.result(), alpha, name, made_from)
-            if options.plot:
-                yield File(plot.curve(job.curve, name), ".svg", name, made_from, part="loss")
-            context.progress.note(f"{name_of(source)}: {job.summary()}")
-            if job.interrupted:
-                raise KeyboardInterrupt
+
+    def each(source: Source) -> Iterator[Image | File]:
+        content = context.read(source)
+        pixels = resize(visible(content), options.content_size or None)
+        painting.check_size(pixels)
+        alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
+        fitted = [to_size(mask, pixels.shape[1:]) for mask in masks]
+        pictures = Pictures(pixels, [visible(style) for style in styles], fitted, first)
+        name = "-".join([content.name, *(s.name for s in styles)])
+        made_from = {"content": name_of(source)}
+        job = Job(pictures, features, options, context)
+        for picture in job.previews():
+            yield Image(picture, None, name, made_from, part="preview")
+        yield Image(job.result(), alpha, name, made_from)
+        if options.plot:
+            yield File(plot.curve(job.curve, name), ".svg", name, made_from, part="loss")
+        context.progress.note(f"{name_of(source)}: {job.summary()}")
+        if job.interrupted:
+            raise KeyboardInterrupt
+
+    yield from context.batch(each, options.content, "stylize")

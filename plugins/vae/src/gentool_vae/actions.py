@@ -56,22 +56,24 @@ def reconstruct(
     model: VAE, options: ReconstructOptions, context: Context
 ) -> Iterator[Grid | Figures]:
     """Yield each picture beside what is left of it: the mean, and one draw with detail."""
-    for source in context.each(options.image, "reconstruct"):
-        with context.guard(source, options.image):
-            picture = read_square(source, model.config.size, context)
-            posterior = encode(model, [picture], context)
-            row = [picture]
-            for detail in (0.0, 1.0):
-                row += draw(model, posterior.mean, context, detail, context.generator)
-            figures = _compare(model, row, posterior, context)
-            context.progress.note(
-                f"{name_of(source)}: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}, "
-                f"with detail {figures['psnr_detail']:.2f} dB and {figures['ssim_detail']:.3f}; "
-                f"{figures['bits_per_dimension']:.2f} bits a value"
-            )
-            made_from = {"image": name_of(source)}
-            yield Grid(row, columns=3, name=_stem(source), made_from=made_from)
-            yield Figures(figures, _stem(source), made_from, part="figures")
+
+    def each(source: Source) -> Iterator[Grid | Figures]:
+        picture = read_square(source, model.config.size, context)
+        posterior = encode(model, [picture], context)
+        row = [picture]
+        for detail in (0.0, 1.0):
+            row += draw(model, posterior.mean, context, detail, context.generator)
+        figures = _compare(model, row, posterior, context)
+        context.progress.note(
+            f"{name_of(source)}: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}, "
+            f"with detail {figures['psnr_detail']:.2f} dB and {figures['ssim_detail']:.3f}; "
+            f"{figures['bits_per_dimension']:.2f} bits a value"
+        )
+        made_from = {"image": name_of(source)}
+        yield Grid(row, columns=3, name=_stem(source), made_from=made_from)
+        yield Figures(figures, _stem(source), made_from, part="figures")
+
+    yield from context.batch(each, options.image, "reconstruct")
 
 
 def _compare(
@@ -148,14 +150,16 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
     having = _mean(model, options.having, context, "having")
     difference = having - _mean(model, options.lacking, context, "lacking")
     amounts = torch.linspace(-options.strength, options.strength, options.steps)
-    for source in context.each(options.image, "attribute"):
-        with context.guard(source, options.image):
-            mean = encode(model, [read_square(source, size, context)], context).mean
-            moved = mean + amounts[:, None] * difference
-            made = draw(model, moved, context, options.detail, lambda _: context.generator())
-            row = [*_enlarged(made, options)]
-            made_from = {"image": name_of(source)}
-            yield Grid(row, columns=options.steps, name=_stem(source), made_from=made_from)
+
+    def each(source: Source) -> Iterator[Grid]:
+        mean = encode(model, [read_square(source, size, context)], context).mean
+        moved = mean + amounts[:, None] * difference
+        made = draw(model, moved, context, options.detail, lambda _: context.generator())
+        row = [*_enlarged(made, options)]
+        made_from = {"image": name_of(source)}
+        yield Grid(row, columns=options.steps, name=_stem(source), made_from=made_from)
+
+    yield from context.batch(each, options.image, "attribute")
 
 
 def _mean(model: VAE, sources: Sequence[Source], context: Context, name: str) -> Tensor:

@@ -39,9 +39,11 @@ def read_squares(
     sources: Sequence[Source], size: int, context: Context, what: str
 ) -> Iterator[tuple[Source, Tensor]]:
     """Those of a batch that can be read, each with its square; the others are told."""
-    for source in context.each(sources, what):
-        with context.guard(source, sources):
-            yield source, read_square(source, size, context)
+
+    def each(source: Source) -> Iterator[tuple[Source, Tensor]]:
+        yield source, read_square(source, size, context)
+
+    yield from context.batch(each, sources, what)
 
 
 def encode(model: VAE, pictures: Sequence[Tensor], context: Context) -> Posterior:
