@@ -28,8 +28,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/adain.safetensors",
-            bytes=3_977_728,
-            sha256="bf3c4fc24ed33f2881f493c1e952e714d4041a0a3bed3193b05aef06b6b1baf5",
+            bytes=3_977_736,
+            sha256="d9fce2f54fe480ed3027b9f02171a5d5d8e64543c69aadd953850087083dc3f6",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
