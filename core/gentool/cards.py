@@ -12,11 +12,12 @@ import contextlib
 import importlib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gentool.errors import PluginError, UsageError, did_you_mean
+from gentool.shared import Shared
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 ANIMATION_SUFFIXES = (".webp", ".gif", ".mp4")
@@ -224,8 +225,5 @@ def resolve(reference: str) -> Any:
         raise PluginError(f"{module} has no '{name}'") from e
 
 
-@contextlib.contextmanager
-def to_stderr() -> Iterator[None]:
-    """What a plugin prints is not the command's result."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+to_stderr = Shared(lambda: contextlib.redirect_stdout(sys.stderr))
+"""What a plugin prints is not the command's result."""

@@ -8,11 +8,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gentool.errors import DeviceError, GentoolError
 from gentool.memory import keep_freed
+from gentool.shared import Shared
 
 if TYPE_CHECKING:
     import torch
@@ -175,13 +177,14 @@ def out_of_memory_explained(
         raise
 
 
-@contextlib.contextmanager
-def exactly() -> Iterator[None]:
-    """Run the body's convolutions in true float32 and in one order of sums, on a GPU as well."""
+def _exact() -> AbstractContextManager[None]:
     import torch
 
-    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+exactly = Shared(_exact)
+"""Runs the body's convolutions in true float32 and in one order of sums, on a GPU as well."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

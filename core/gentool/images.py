@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gentool.errors import ImageError
 from gentool.files import similar
+from gentool.shared import Shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ LARGE = 178_956_970
 
 _ORIENTATION = 0x0112
 _MAY_ORIENT = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
-_LIMIT_LOCK = threading.RLock()
+_HANDED_IN = threading.Lock()  # images that the caller opened, maybe one several times
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def read(source: Source, allow_large: bool = False) -> Picture:
             source = _from_array(source)
         if not isinstance(source, PIL.Image.Image):
             return _from_tensor(source)
-        with _explained("image"):  # Pillow opens lazily, so its file may turn out damaged here
+        # Pillow opens lazily: its file may turn out damaged here, and another thread may read it
+        with _explained("image"), _HANDED_IN:
             return from_pil(source, "image")
     path = Path(source)
     with opened(path, allow_large) as image:
@@ -112,7 +114,8 @@ def opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
     """A Pillow image, not yet decoded; whatever goes wrong becomes one ImageError."""
     import PIL.Image
 
-    with _explained(path), without_limit(allow_large):
+    limit = without_limit() if allow_large else contextlib.nullcontext()
+    with _explained(path), limit:
         if path.is_dir():
             raise ImageError(f"{path}: is a folder, not a picture")
         if path.stat().st_size == 0:
@@ -122,19 +125,29 @@ def opened(path: Path, allow_large: bool = False) -> Iterator[PIL.Image.Image]:
 
 
 @contextlib.contextmanager
-def without_limit(wanted: bool = True) -> Iterator[None]:
-    """Lift Pillow's decompression-bomb limit, which is global, for the body."""
+def _no_limit() -> Iterator[None]:
     import PIL.Image
 
-    if not wanted:
+    limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    try:
         yield
-        return
-    with _LIMIT_LOCK:  # two threads would restore one another's None
-        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            PIL.Image.MAX_IMAGE_PIXELS = limit
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+without_limit = Shared(_no_limit)
+"""Lifts Pillow's decompression-bomb limit, which is global, for the body."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # large pictures below the limit, odd EXIF: nothing that the user could act on
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
+
+
+_quietly = Shared(_quiet)
 
 
 @contextlib.contextmanager
@@ -143,9 +156,7 @@ def _explained(where: str | Path) -> Iterator[None]:
     import PIL.Image
 
     try:
-        with warnings.catch_warnings():
-            # large pictures below the limit, odd EXIF: nothing that the user could act on
-            warnings.filterwarnings("ignore", module=r"PIL\b")
+        with _quietly():
             yield
     except ImageError:
         raise

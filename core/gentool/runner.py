@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +199,7 @@ class Method:
         """Run an action and yield its artifacts one by one, as they are made.
 
         The action runs in PyTorch's inference mode, and with its global generator seeded; what it
-        prints goes to stderr. The caller's code between two artifacts does not.
+        prints while it is asked for an artifact goes to stderr. The caller's code does not.
         """
         import torch
 
@@ -211,15 +211,20 @@ class Method:
         model = self.model  # loaded outside of inference mode: it may be trained on afterwards
         torch.manual_seed(context.seed)
         artifacts: Iterator[Artifact] | None = None
-        while True:
-            with torch.inference_mode(), cards.to_stderr(), out_of_memory_explained():
-                if artifacts is None:
-                    artifacts = iter(function(model, options, context))
-                artifact = next(artifacts, None)
-            if artifact is None:
-                return
-            extensions.notify("gentool_after_run", context.progress.note, **told, artifact=artifact)
-            yield artifact
+        try:
+            while True:
+                with torch.inference_mode(), cards.to_stderr(), out_of_memory_explained():
+                    if artifacts is None:
+                        artifacts = iter(function(model, options, context))
+                    artifact = next(artifacts, None)
+                if artifact is None:
+                    return
+                note = context.progress.note
+                extensions.notify("gentool_after_run", note, **told, artifact=artifact)
+                yield artifact
+        finally:  # also where the caller leaves early: threads may be at work for it
+            if isinstance(artifacts, Generator):
+                artifacts.close()
 
     def provenance(
         self, action: str | None, options: Options, context: Context, artifact: Artifact

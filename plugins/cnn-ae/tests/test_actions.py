@@ -1,6 +1,8 @@
 """The actions as people call them."""
 
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -129,6 +131,16 @@ def test_one_bad_file_of_several_spares_the_rest(photo, tmp_path, capsys):
     assert run("decompress", "--input", *both, "-o", f"{tmp_path}/back/") == 1
     assert "b.gta: truncated" in capsys.readouterr().err
     assert len([*(tmp_path / "back").iterdir()]) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_files_that_are_read_only_once_are_not_looked_into(photo, tmp_path, method):
+    (file,) = method.compress(input=photo)
+    pipes = [tmp_path / f"{i}.gta" for i in range(2)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+        threading.Thread(target=pipe.write_bytes, args=[file.data], daemon=True).start()
+    assert len(method.decompress(input=pipes)) == 2
 
 
 def test_several_at_once_are_what_each_is_alone(tmp_path, method):

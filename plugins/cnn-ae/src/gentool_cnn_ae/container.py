@@ -96,7 +96,12 @@ class Container:
 
 
 def area(path: Path) -> int:
-    """Pixels of a file's picture, by its first bytes; 0 of what cannot be read."""
+    """Pixels of a file's picture, by its first bytes; 0 of what cannot be read.
+
+    A pipe, which is read only once, counts as the largest.
+    """
+    if path.exists() and not path.is_file():
+        return LONGEST**2
     try:
         with path.open("rb") as file:
             reader = _Reader(file.read(HEADER + 10), HEADER)
