@@ -136,6 +136,15 @@ def test_a_transparent_grey_of_16_bits_keeps_its_pixels(tmp_path):
     assert picture.alpha.tolist() == [[[0, 1]]]
 
 
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_tiff_of_16_bits_whose_0_is_white_is_no_negative(tmp_path, orientation):
+    image = PIL.Image.fromarray(np.array([[0, 10 * 257]], np.uint16))
+    tags = {0x0106: 0, 0x0112: orientation}
+    picture = images.read(saved(image, tmp_path / "a.tif", tiffinfo=tags))
+    assert pixel(picture, x=0 if orientation == 1 else 1) == [255] * 3
+    assert pixel(picture, x=1 if orientation == 1 else 0) == [245] * 3
+
+
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [

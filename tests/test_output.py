@@ -86,6 +86,15 @@ def test_an_output_file_is_replaced_with_its_companions(tmp_path):
     assert files(tmp_path) == ["o-figures.json", "o.png"]
 
 
+def test_a_new_output_file_replaces_nothing_that_happens_to_be_called_like_its_companion(tmp_path):
+    (tmp_path / "o-figures.json").write_text("notes")
+    output = Output(str(tmp_path / "o.png"))
+    output.save(figures("photo"), None)
+    output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
+    assert files(tmp_path) == ["o-figures-2.json", "o-figures.json", "o.png"]
+    assert (tmp_path / "o-figures.json").read_text() == "notes"
+
+
 def test_an_input_is_no_companion_to_replace(tmp_path):
     first = tmp_path / "o-figures.json"
     first.write_text("an input")

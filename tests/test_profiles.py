@@ -88,6 +88,23 @@ def test_colours_are_brought_to_srgb(tmp_path, image, profile, wanted):
     assert (picture.alpha is None) == (image.mode in ("RGB", "L", "P"))
 
 
+def test_grey_of_16_bits_is_brought_to_srgb_too(tmp_path):
+    values = np.arange(0, 65536, 257, dtype=np.uint16)[None]
+    wide = saved(PIL.Image.fromarray(values), tmp_path / "16.png", icc_profile=LINEAR_GREY)
+    narrow = PIL.Image.fromarray((values // 257).astype(np.uint8))
+    wanted = images.read(saved(narrow, tmp_path / "8.png", icc_profile=LINEAR_GREY))
+    found = images.read(wide)
+    assert (found.pixels - wanted.pixels).abs().max() <= 1 / 255
+    assert found.notes == ()
+    assert len(found.pixels[0].unique()) > 150
+    between = PIL.Image.fromarray(np.array([[5000, 5001, 5100]], np.uint16))
+    shades = images.read(saved(between, tmp_path / "b.png", icc_profile=LINEAR_GREY)).pixels[0, 0]
+    assert shades[0] < shades[1] < shades[2] < shades[0] + 2 / 255
+    damaged = images.read(saved(between, tmp_path / "c.png", icc_profile=SRGB[:200]))
+    assert damaged.pixels[0, 0, 0].item() == pytest.approx(5000 / 65535, abs=1e-4)
+    assert damaged.notes == ("the colour profile is unusable and was ignored",)
+
+
 @pytest.mark.parametrize(
     ("image", "profile"),
     [

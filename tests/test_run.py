@@ -305,6 +305,51 @@ def test_the_caller_is_not_in_inference_mode_and_can_train_the_model(adain, pict
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are text on other systems")
+def test_results_are_the_callers_to_change_and_to_differentiate_through(adain, pictures):
+    content = torch.rand(4, 16, 24)
+    before = content.clone()
+    (result,) = adain.stylize(content=content, style=pictures / "style.png")
+    scale = torch.ones((), requires_grad=True)
+    (result.tensor * scale).mean().backward()
+    assert scale.grad == pytest.approx(result.tensor.mean())
+    result.tensor.mul_(0.5)
+    result.alpha.mul_(0)
+    assert torch.equal(content, before)
+
+
+def test_the_callers_draws_go_on_as_if_there_were_no_run(adain, pictures):
+    torch.manual_seed(123)
+    wanted = [torch.rand(()).item() for _ in range(3)]
+    torch.manual_seed(123)
+    content, style = pictures / "content.png", pictures / "style.png"
+    options = adain.options("stylize", content=[content, style, content], style=style)
+    stream = adain.stream("stylize", options, adain.context())
+    assert [torch.rand(()).item() for _ in stream] == wanted
+
+
+def test_what_accompanies_a_result_is_not_in_its_way(tmp_path):
+    picture = data.coffee()[:64, :64]
+    results = gentool.load("cnn-ae").reconstruct(input=picture)
+    assert len(results) == 2
+    assert results.image.size == (64, 64)
+    results.save(tmp_path / "a.png")
+    assert encoding.read_metadata(tmp_path / "a.png")["method"] == "cnn-ae"
+
+
+def test_the_weights_that_are_used_are_not_replaced(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    packaged = gentool.load("vae").weights
+    (tmp_path / "run").mkdir()
+    for name in ("mine.safetensors", "run/weights.safetensors"):
+        shutil.copy(packaged, tmp_path / name)
+    Image.fromarray(data.coffee()[:64, :64]).save("a.png")
+    line = ["run", "vae", "encode", "--image", "a.png", "--weights"]
+    for weights, output in (("mine.safetensors",) * 2, ("run", "run/weights.safetensors")):
+        assert invoke([*line, weights, "-o", output]) == 2
+        assert "is an input; results never replace one" in capsys.readouterr().err
+        assert sha256(tmp_path / output) == sha256(packaged)
+
+
 def test_a_file_whose_name_is_no_text_is_as_good_as_any(run, pictures):
     odd = pictures / os.fsdecode(b"caf\xe9.png")
     (pictures / "content.png").rename(odd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -93,12 +93,27 @@ class _Savable:
         return write_file(path, self.encode(path.suffix, told))
 
 
-def with_provenance(artifact: Artifact, provenance: Mapping[str, Any]) -> Artifact:
-    """The same artifact, which writes how it was made wherever it is saved.
+def handed_over(artifact: Artifact, provenance: Mapping[str, Any]) -> Artifact:
+    """The artifact for a caller in Python, who may change its tensors and take gradients of them.
 
-    One of a plugin's own class comes back as it was.
+    Those that inference mode made allow neither, and some may be parts of an input. It writes how
+    it was made wherever it is saved. One of a plugin's own class comes back as it was.
     """
-    return replace(artifact, provenance=provenance) if isinstance(artifact, _Savable) else artifact
+    if not isinstance(artifact, _Savable):
+        return artifact
+    copies = {f.name: _copied(getattr(artifact, f.name)) for f in fields(artifact)}
+    return replace(artifact, **(copies | {"provenance": provenance}))
+
+
+def _copied(value: Any) -> Any:
+    """Tensors, and sequences of them, as copies; anything else as it is."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, list | tuple) and value and isinstance(value[0], torch.Tensor):
+        return [tensor.clone() for tensor in value]
+    return value
 
 
 @dataclass(frozen=True, eq=False)

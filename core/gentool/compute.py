@@ -209,6 +209,36 @@ def fresh_seed() -> int:
     return secrets.randbelow(2**31)
 
 
+class Randomness:
+    """PyTorch's global generators for the draws of one run, beside those of whoever calls it.
+
+    Enter it for each part of the run: it goes on where the part before ended, and the caller's
+    draws as if there were no run. (On Metal there is no other than the global one.)
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._seed = seed
+        self._devices = [device] if device.type == "cuda" else []
+        self._states: list[torch.Tensor] = []
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        import torch
+
+        with torch.random.fork_rng(self._devices):
+            if self._states:
+                torch.set_rng_state(self._states[0])
+                for device, state in zip(self._devices, self._states[1:], strict=True):
+                    torch.cuda.set_rng_state(state, device)
+            else:
+                torch.manual_seed(self._seed)
+            try:
+                yield
+            finally:
+                self._states = [torch.get_rng_state()]
+                self._states += [torch.cuda.get_rng_state(device) for device in self._devices]
+
+
 def generator(seed: int, index: int | None = None) -> torch.Generator:
     """A CPU generator: the same numbers on every device, to be moved after drawing.
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gentool.errors import ImageError
 from gentool.files import similar
@@ -40,6 +40,7 @@ LARGE = 178_956_970
 """Pixels beyond which a picture is only read if the user trusts it: Pillow's own limit."""
 
 _ORIENTATION = 0x0112
+_PHOTOMETRIC = 0x0106
 _MAY_ORIENT = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _HANDED_IN = threading.Lock()  # images that the caller opened, maybe one several times
 
@@ -185,9 +186,11 @@ def from_pil(image: PIL.Image.Image, name: str) -> Picture:
         notes.append(f"animated or paged: took the first of {frames} frames")
     if image.width * image.height == 0:
         raise ImageError(f"{name}: the picture has no pixels")
+    tags: Any = getattr(image, "tag_v2", {})  # of a TIFF; a turned image has none
+    white_is_0 = image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == 0
     image = upright(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        pixels, alpha, note = _from_wide(image)
+        pixels, alpha, note = _from_wide(image, white_is_0)
     else:
         alpha = None
         if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
@@ -227,7 +230,7 @@ def upright(image: PIL.Image.Image) -> PIL.Image.Image:
     return image.transpose(steps[orientation]) if orientation in steps else image
 
 
-def _from_wide(image: PIL.Image.Image) -> tuple[Tensor, Tensor | None, list[str]]:
+def _from_wide(image: PIL.Image.Image, white_is_0: bool) -> tuple[Tensor, Tensor | None, list[str]]:
     """Pixels (3,H,W), alpha (1,H,W) or None, and notes of grey with more than 8 bits."""
     import numpy as np
     import torch
@@ -246,8 +249,30 @@ def _from_wide(image: PIL.Image.Image) -> tuple[Tensor, Tensor | None, list[str]
     else:
         scale = max(65535.0, top)
     note = [f"values up to {top:.6g}: the brightest became white"] if scale > 65535 else []
-    pixels = (grey.nan_to_num(nan=0.0) / scale).clamp(0, 1).expand(3, -1, -1).contiguous()
-    return pixels, alpha, note
+    grey = (grey.nan_to_num(nan=0.0) / scale).clamp(0, 1)
+    if white_is_0:  # Pillow inverts 8 bits by itself
+        grey = 1 - grey
+    if "icc_profile" in image.info:
+        pixels, more = _wide_to_srgb(grey[0], image.info["icc_profile"])
+        return pixels, alpha, [*note, *more]
+    return grey.expand(3, -1, -1).contiguous(), alpha, note
+
+
+def _wide_to_srgb(grey: Tensor, profile: bytes) -> tuple[Tensor, list[str]]:
+    """Grey (H,W) in 0..1 -> (3,H,W) in sRGB, and notes.
+
+    LittleCMS takes bytes: what it makes of all 256, and between them the straight line.
+    """
+    import numpy as np
+    import PIL.Image
+
+    steps = PIL.Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    steps.info["icc_profile"] = profile
+    converted, notes = to_srgb(steps)
+    values = _chw(converted)[:, 0]  # (3,256)
+    place = grey * 255
+    below = place.long().clamp_max(254)
+    return values[:, below].lerp(values[:, below + 1], place - below), notes
 
 
 def _chw(image: PIL.Image.Image) -> Tensor:

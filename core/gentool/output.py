@@ -62,14 +62,15 @@ class Output:
                 self.folder = self.file.parent
         if self.file is not None:
             _check_file(self.file, self.inputs, several, suffixes, f"-o {target}")
+        self._again = self.file is not None and self.file.exists()
         check_writable(self.folder)
 
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
         A companion replaces the one that was written before it for the same result; the first
-        beside ``-o FILE`` replaces what a run before left there, as its result does, unless that
-        is an input now.
+        beside a ``-o FILE`` that was there already replaces what a run before left there, as its
+        result does, unless that is an input now.
 
         Raises:
             OutputError: it could not be written; nothing half-written is left.
@@ -84,6 +85,7 @@ class Output:
         else:  # what comes second gets a number
             replace = (
                 self.file is not None
+                and (self._again or not artifact.part)
                 and artifact.part not in self._written
                 and not _is_one_of(path, self.inputs)
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentool import cards, extensions, plugins
-from gentool.compute import Compute, choose, fresh_seed, out_of_memory_explained
+from gentool.compute import Compute, Randomness, choose, fresh_seed, out_of_memory_explained
 from gentool.context import Context, Settings
 from gentool.errors import BatchError, UsageError
 from gentool.files import expand
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Results(list["Artifact"]):
-    """An action's artifacts. Where there is just one, its parts are at hand directly.
+    """An action's artifacts. Where there is just one beside companions, its parts are at hand.
 
     Attributes:
         provenance: how each artifact came to be, the seed included, in the same order.
@@ -39,10 +39,15 @@ class Results(list["Artifact"]):
         self.provenance: list[dict[str, Any]] = []
 
     @property
+    def _index(self) -> int:
+        results = [i for i, artifact in enumerate(self) if not artifact.part]
+        if len(results) != 1:
+            raise UsageError(f"there are {len(results)} results; take one by its index")
+        return results[0]
+
+    @property
     def _only(self) -> Any:
-        if len(self) != 1:
-            raise UsageError(f"there are {len(self)} results; take one by its index")
-        return self[0]
+        return self[self._index]
 
     @property
     def image(self) -> PIL.Image.Image:
@@ -58,7 +63,7 @@ class Results(list["Artifact"]):
 
     def save(self, path: str | Path) -> Path:
         """Write the only artifact and its provenance to ``path``, replacing a file of that name."""
-        saved: Path = self._only.save(expand(path), self.provenance[0])
+        saved: Path = self._only.save(expand(path), self.provenance[self._index])
         return saved
 
 
@@ -172,14 +177,14 @@ class Method:
             GentoolError: whatever the user, a file or the plugin did wrong.
             BatchError: some items of a batch failed; the error carries the other results.
         """
-        from gentool.artifacts import with_provenance
+        from gentool.artifacts import handed_over
 
         checked = self.options(action, **options)  # first: it costs no import of torch
         context = self.context()
         results = Results()
         for artifact in self.stream(action, checked, context):
             made = self.provenance(action, checked, context, artifact)
-            results.append(with_provenance(artifact, made))
+            results.append(handed_over(artifact, made))
             results.provenance.append(made)
         if context.failures:
             raise BatchError(context.failures, results)
@@ -198,8 +203,8 @@ class Method:
     def stream(self, action: str | None, options: Options, context: Context) -> Iterator[Artifact]:
         """Run an action and yield its artifacts one by one, as they are made.
 
-        The action runs in PyTorch's inference mode, and with its global generator seeded; what it
-        prints while it is asked for an artifact goes to stderr. The caller's code does not.
+        The action runs in PyTorch's inference mode and with its global generators seeded; what it
+        prints while it is asked for an artifact goes to stderr. The caller's code has none of that.
         """
         import torch
 
@@ -209,11 +214,16 @@ class Method:
         told = {"card": self.card, "action": chosen, "options": values}
         extensions.notify("gentool_before_run", context.progress.note, **told)
         model = self.model  # loaded outside of inference mode: it may be trained on afterwards
-        torch.manual_seed(context.seed)
+        randomness = Randomness(context.seed, self.compute.device)
         artifacts: Iterator[Artifact] | None = None
         try:
             while True:
-                with torch.inference_mode(), cards.to_stderr(), out_of_memory_explained():
+                with (
+                    torch.inference_mode(),
+                    randomness(),
+                    cards.to_stderr(),
+                    out_of_memory_explained(),
+                ):
                     if artifacts is None:
                         artifacts = iter(function(model, options, context))
                     artifact = next(artifacts, None)

@@ -18,6 +18,7 @@ from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk, note
 from gentool.context import Context
 from gentool.errors import OutputError
+from gentool.files import expand
 from gentool.options import Field, Options
 from gentool.output import Output
 from gentool.runner import Method
@@ -72,7 +73,7 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     label = f"-{method.card.name}"
     several = options.several_results()
     suffixes = options.result_suffixes() or action.suffixes
-    output = Output(flags.output, _inputs(options), label, several, suffixes)
+    output = Output(flags.output, _inputs(options, flags), label, several, suffixes)
     talk = Talk(flags.quiet or flags.as_json)
     context = method.context(talk)
     made: list[Path] = []
@@ -134,9 +135,10 @@ def _as_json(made: list[Path], context: Context) -> Iterator[None]:
             click.echo(json.dumps(report, indent=2))
 
 
-def _inputs(options: Options) -> list[Path]:
-    """The files an action reads."""
-    paths: list[Path] = []
+def _inputs(options: Options, flags: RunFlags) -> list[Path]:
+    """The files a run reads."""
+    paths = [expand(path) for path in (flags.weights, flags.config) if path]
+    paths += [path / "weights.safetensors" for path in paths]  # of a training run's folder
     for name in type(options).model_fields:
         value = getattr(options, name)
         items = value if isinstance(value, list) else [value]

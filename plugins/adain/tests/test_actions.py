@@ -98,6 +98,16 @@ def test_a_sheet_that_no_file_holds_is_refused_before_it_is_painted(tiny, pictur
         tiny.interpolate(content=content, style=[a, b, a, b], steps=64, content_size=2000)
 
 
+def test_what_is_transparent_is_white_between_styles(tiny, pictures):
+    styles = pictures[0]["style"]
+    content = torch.rand(4, 24, 32)
+    content[3, :, 16:] = 0
+    (sheet,) = tiny.interpolate(content=content, style=styles, steps=2, content_size=64)
+    for frame in sheet.tensors:
+        assert (frame[:, :, 40:] == 1).all()
+        assert frame[:, :, :24].mean() < 0.9
+
+
 def test_interpolate_animates_and_ends_where_it_began(tiny, pictures, tmp_path):
     (a, b), content = pictures[0]["style"], pictures[0]["content"]
     result = tiny.interpolate(

@@ -72,6 +72,10 @@ def interpolate(
     _, height, width = pixels.shape
     check_size(len(wanted), height, width, "--steps and --content-size")
     frames = [paint(canvas, s, options) for s in context.progress.track(wanted, "interpolate")]
+    if content.alpha is not None:
+        context.progress.note(f"{name_of(options.content)}: what is transparent became white")
+        alpha = resize(content.alpha, options.content_size or None)
+        frames = [frame * alpha + (1 - alpha) for frame in frames]
     if animation:
         yield Animation(frames, options.fps, name=f"{content.name}-styles")
     else:

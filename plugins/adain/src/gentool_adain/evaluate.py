@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import click
 
 import gentool
-from gentool import ImageError, Method, OutputError, PluginError, UsageError
+from gentool import DeviceError, ImageError, Method, OutputError, PluginError, UsageError
 from gentool.artifacts import File
 from gentool.compute import out_of_memory_explained
 from gentool.config import read_config
@@ -168,8 +168,8 @@ def evaluate(
         features: networks that judge, by name or file.
         keep: folder for the pictures.
         options: of ``stylize``, beside the pictures.
-        report: told of pictures that cannot be read or written, whose pairs are passed over;
-            without it, they are errors.
+        report: told what is wrong with a pair, which is then passed over; without it, that is an
+            error.
 
     Raises:
         PluginError: gentool-perceptual is not installed.
@@ -189,7 +189,7 @@ def evaluate(
             if keep:
                 result.save(keep / f"{name}.png")
             known = [visible(context.read(path)) for path in (content, style)]
-        except (ImageError, OutputError) as e:
+        except (ImageError, OutputError, UsageError, DeviceError) as e:
             if report is None:
                 raise
             report(str(e))
