@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -64,6 +65,19 @@ def test_archives_with_odd_names_links_and_doubles(folder, tmp_path):
     assert odd.names == ["a/1.png", "b/2.png", "c/3.png", "d/4.png"]
     assert all(odd.read(i) == picture.read_bytes() for i in range(4))
     assert find(f"{tmp_path}/odd.tar:./a/").names == ["a/1.png"]
+
+
+def test_what_systems_leave_beside_pictures_is_passed_over(folder, tmp_path):
+    before = find(folder).names
+    for name in (".thumbnails", "a/.Trash", "b/@eaDir", "__MACOSX/a"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(folder / "a/00.png", folder / name / "00.png")
+    assert find(folder).names == before
+    archive = pack(folder, tmp_path / "p.zip")
+    assert find(f"{archive}:train/").names == [f"train/{name}" for name in before]
+    hidden = tmp_path / ".hidden"
+    shutil.copytree(folder, hidden)
+    assert find(hidden).names == before  # asked for by its name, it is not hidden
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows asks for rights to make links")

@@ -85,6 +85,17 @@ def test_nan_in_the_last_steps_on_a_device_is_not_saved(tmp_path, poison):
     assert {p.name for p in tmp_path.iterdir()} == {".lock", "metrics.jsonl"}
 
 
+def test_a_new_training_shows_nothing_of_one_that_came_to_no_checkpoint(tmp_path):
+    (tmp_path / "previews").mkdir()
+    for name in ("0000005.png", "0000005-1.png", "mine.png"):
+        (tmp_path / "previews" / name).write_bytes(b"old")
+    plan = Plan(steps=2, batch_size=16, preview_every=0)
+    (tmp_path / "metrics.jsonl").write_text("")
+    setup = Setup(plan, Compute(torch.device("cpu"), torch.float32))
+    fit(tiny.TinyTrainer(), setup, tmp_path, "tiny")
+    assert [p.name for p in (tmp_path / "previews").iterdir()] == ["mine.png"]
+
+
 def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "PATIENCE", 0.2)
     process = tiny.start(tmp_path)

@@ -51,8 +51,11 @@ class Folder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
-            if not self.resume:  # of one that had no checkpoint yet
-                (self.path / runs.METRICS).unlink(missing_ok=True)
+            metrics = self.path / runs.METRICS
+            if not self.resume and metrics.exists():  # of one that had no checkpoint yet
+                metrics.unlink()
+                for preview in (self.path / "previews").glob("[0-9]" * 7 + "*.png"):
+                    preview.unlink()
         except OSError as e:
             raise OutputError(f"-o {self.path}: cannot make the folder: {e.strerror}") from e
 

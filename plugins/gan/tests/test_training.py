@@ -209,6 +209,7 @@ def test_a_wider_generator_or_another_discriminator_begins_anew(shapes, elder):
     )
     GANTrainer(options, Setup(plan, choose("cpu", "fp32"), note=told.append))
     assert [line.split(":")[0] for line in told] == [
+        "2 classes",
         "the generator begins anew",
         "the discriminator begins anew",
     ]
@@ -264,6 +265,15 @@ def test_the_layout_decides_whether_a_discriminator_goes_on(shapes, elder, tmp_p
     line = arguments(shapes, tmp_path / "other", *more, "--discriminator", "pixels")
     assert invoke(line) == 0
     assert f"the discriminator begins anew: that of {elder} has other" in capsys.readouterr().err
+
+
+def test_it_is_told_which_classes_there_are(shapes, tmp_path, capsys):
+    line = arguments(shapes, tmp_path / "classes", "--steps", 1)
+    assert invoke(line) == 0
+    assert "2 classes: discs, squares" in capsys.readouterr().err
+    shutil.copy(shapes / "discs/0.png", shapes / "cover.png")
+    assert invoke(arguments(shapes, tmp_path / "none", "--steps", 1)) == 0
+    assert "without classes: pictures lie outside of folders" in capsys.readouterr().err
 
 
 def test_a_folder_without_labels_trains_without_and_refuses_to_condition(shapes):

@@ -14,7 +14,7 @@ from gentool.errors import TrainingError
 from gentool.progress import Progress
 from gentool.training.data.pictures import Pictures, explain
 
-SHARE = 0.4  # of free memory that a cache may take
+SHARE = 0.25  # of free memory that a cache may take; while it is built, twice that goes
 SAMPLED = 500  # pictures whose sizes tell how large the whole set is
 PREPARED = 16  # the same where each must be decoded for it
 

@@ -16,8 +16,8 @@ class Kept:
     """Pictures in one block of bytes, pixel by pixel, on the CPU or on a device.
 
     Args:
-        pictures: each (3,H,W) uint8, None for a damaged one. The list is emptied meanwhile, so
-            that no more than one picture is held twice.
+        pictures: each (3,H,W) uint8, None for a damaged one. The list is emptied meanwhile; the
+            allocator may keep what it frees until the block is full.
         device: where the block lies.
 
     Attributes:

@@ -89,12 +89,17 @@ def _archive(path: Path, prefix: str) -> Source:
 
 
 def _is_picture(name: str, prefix: str = "") -> bool:
-    last = name.rpartition("/")[2]
+    *folders, last = name.removeprefix(prefix).split("/")
     return (
         name.startswith(prefix)
-        and not last.startswith(".")  # macOS leaves ._a.jpg beside a.jpg
+        and not any(_is_hidden(part) for part in (*folders, last))
         and os.path.splitext(last)[1].lower() in SUFFIXES
     )
+
+
+def _is_hidden(part: str) -> bool:
+    """What systems leave beside pictures: thumbnails, deleted ones, macOS's ._a.jpg."""
+    return part.startswith(".") or part in ("@eaDir", "__MACOSX")
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -109,7 +114,8 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         if real in seen:
             folders.clear()
             continue
-        folders.sort()  # which of a folder's links comes first decides its names
+        # sorted: which of a folder's links comes first decides its names
+        folders[:] = sorted(part for part in folders if not _is_hidden(part))
         seen.add(real)
         yield folder, names
 

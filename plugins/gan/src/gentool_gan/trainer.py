@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -67,6 +67,8 @@ class GANTrainer(Trainer):
         self.datasets = (self.pictures,)
         self.teacher = Teacher(options.teacher, setup) if options.teacher else None
         self.model = GAN(_config(options, self.pictures))
+        if options.net != "dcgan" and options.conditional is None:
+            setup.note(_told(self.model.config.classes))
         self.generator = setup.place(self.model.generator)
         self.discriminator = setup.place(self._discriminator())
         if self.teacher is not None:
@@ -222,7 +224,10 @@ class GANTrainer(Trainer):
         return self.judge.embed(self.pictures.sample(FIGURED, self.setup))
 
     def validate(self) -> Mapping[str, float]:
-        """Distance, precision and recall in a random network's features; lower is better."""
+        """Distance, precision and recall in a random network's features; lower is better.
+
+        The pictures compared with are trained on, too: what copies them is not found out.
+        """
         real = self.real_features
         parts = range(0, len(real), DRAWN)  # a wide generator's features of all take gigabytes
         drawn = [self.samples(min(DRAWN, len(real) - i), seed=i) for i in parts]
@@ -251,6 +256,12 @@ def _recipe(options: TrainOptions) -> Recipe:
     if "augment" in chosen:
         chosen["augment"] = tuple(word for word in chosen["augment"] if word != "none")
     return recipe._replace(**chosen)
+
+
+def _told(classes: Sequence[str]) -> str:
+    if not classes:
+        return "without classes: pictures lie outside of folders, or all in one"
+    return f"{len(classes)} classes: {', '.join(classes[:12])}{', ...' * (len(classes) > 12)}"
 
 
 def _config(options: TrainOptions, pictures: Pictures) -> Config:
