@@ -36,7 +36,7 @@ CARD = Card(
             name="cifar10",
             file="weights/cifar10.safetensors",
             bytes=2_008_534,
-            sha256="0a31be5b5226de3290302009c113ce46ba98cc7b406205ddcd6b6ceff7f53410",
+            sha256="58ad59be5525f0ed2914b9a5d2a254c2b334d8e691fe38498bcee47b1d769d6f",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="CIFAR-10's 50,000 training pictures (Krizhevsky 2009) in a JPEG copy; "
             "collected from the web and published for research, rights of the photographs unknown",
