@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from gentool.training import signals
+
 from . import tiny
 from .tiny import checkpoints, curve
 
@@ -118,3 +120,21 @@ def test_a_training_is_saved_when_its_terminal_is_closed(tmp_path):
         os.close(ours)
         training.wait(timeout=60)  # 120: Python itself could not flush stderr
     assert 7 <= max(checkpoints(run)) < 600
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to itself")
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_signal_that_torchrun_passes_on_late_finds_nobody(patient):
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with signals.interruptible(patient, lambda _: None) as asked:
+            assert not asked.is_set()
+        assert signal.getsignal(signal.SIGINT) is before  # nobody asked
+        with signals.interruptible(patient, lambda _: None) as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert asked.wait(10)
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert ignored == patient
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, before if number == signal.SIGINT else signal.SIG_DFL)

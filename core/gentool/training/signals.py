@@ -38,5 +38,8 @@ def interruptible(patient: bool, note: Callable[[str], None]) -> Iterator[thread
     try:
         yield event
     finally:
+        # torchrun may pass its signal on when the training has ended already, and would then have
+        # a traceback out of a process that is leaving
+        leaving = patient and event.is_set()
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if leaving else handler)
