@@ -29,43 +29,44 @@ Call = Callable[[], Iterable[Made]]
 
 
 class InTurn(Progress):
-    """Shows what its own thread tells at once, and what others tell when their results come.
+    """Shows what is told at once, but what is told ahead when its results come.
 
-    Progress within an item is not shown for others: there would be a bar for each of them.
+    Progress within an item that is worked on ahead is not shown: there would be a bar for each.
     """
 
     def __init__(self, shown: Progress) -> None:
         self._shown = shown
-        self._owner = threading.get_ident()
-        self._told = threading.local()
+        self._waiting = threading.local()
 
     def note(self, text: str) -> None:
-        if self._mine():
-            self._shown.note(text)
-        else:
-            self._told.calls.append(functools.partial(self._shown.note, text))
+        self._tell(self._shown.note, text)
 
     def fail(self, text: str) -> None:
-        if self._mine():
-            self._shown.fail(text)
-        else:
-            self._told.calls.append(functools.partial(self._shown.fail, text))
+        self._tell(self._shown.fail, text)
 
     def track(self, items: Sequence[Item], what: str) -> Iterable[Item]:
-        return self._shown.track(items, what) if self._mine() else items
+        return items if self._told is not None else self._shown.track(items, what)
 
     @contextlib.contextmanager
     def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:
-        with (self._shown if self._mine() else Progress()).bar(total, what) as update:
+        with (self._shown if self._told is None else Progress()).bar(total, what) as update:
             yield update
 
-    def _mine(self) -> bool:
-        return threading.get_ident() == self._owner
+    @property
+    def _told(self) -> list[Callable[[], None]] | None:
+        """What was told ahead in this thread; None where nothing is worked on ahead."""
+        return getattr(self._waiting, "told", None)
+
+    def _tell(self, say: Callable[[str], None], text: str) -> None:
+        if self._told is None:
+            say(text)
+        else:
+            self._told.append(functools.partial(say, text))
 
     def ahead(self, work: Work[Item, Made], item: Item) -> Call[Made]:
         """Work in another thread; the result gives what was told, then made, then raised."""
         told: list[Callable[[], None]] = []
-        self._told.calls = told
+        self._waiting.told = told
         made: list[Made] = []
         error = None
         try:
