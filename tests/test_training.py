@@ -292,6 +292,17 @@ def test_tensorboard_files_hold_the_scalars(tmp_path):
     assert b"gradient" in files[0].read_bytes()
 
 
+def test_tensorboard_shows_no_step_twice_after_a_kill(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tiny.train(tmp_path, steps=4, log_every=1, checkpoint_every=2, tensorboard=True)
+    (tmp_path / "checkpoints/0000004.safetensors").unlink()  # as if killed before it was written
+    tiny.train(tmp_path, steps=6, log_every=1, tensorboard=True, resume=True, allow_changes=True)
+    shown = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    steps = {tag: [point.step for point in shown.Scalars(tag)] for tag in shown.Tags()["scalars"]}
+    assert steps
+    assert all(found == [1, 2, 3, 4, 5, 6] for found in steps.values()), steps
+
+
 def test_the_trainer_in_the_documentation_is_short_and_learns(tmp_path, pictures):
     text = (Path(__file__).parents[1] / "docs/training.md").read_text(encoding="utf-8")
     code = text.partition('```python\n"""my_trainer.py')[2].partition("```")[0]

@@ -35,12 +35,15 @@ class Log:
         method: told to observers.
         display: shows the records.
         setup: how it computes, and in how many processes.
+        after: the steps that are done already; what was written of later ones counts no more.
     """
 
-    def __init__(self, run: Path, method: str, display: Display, setup: Setup) -> None:
+    def __init__(
+        self, run: Path, method: str, display: Display, setup: Setup, after: int = 0
+    ) -> None:
         self.run, self.method, self.display, self.setup = run, method, display, setup
         wanted = setup.plan.tensorboard and setup.group.first
-        self._writer = _tensorboard(run) if wanted else None
+        self._writer = _tensorboard(run, after) if wanted else None
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
@@ -206,8 +209,8 @@ def check_tensorboard(plan: Plan) -> None:
             ) from e
 
 
-def _tensorboard(run: Path) -> Any:
+def _tensorboard(run: Path, after: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     writer: Any = SummaryWriter
-    return writer(str(run / "tensorboard"))
+    return writer(str(run / "tensorboard"), purge_step=after + 1)

@@ -119,7 +119,7 @@ class _Loop:
             feed.number = self.at.steps * self.plan.accumulate
         if setup.group.first:
             folder.take()
-        self.log = log.Log(run, method, display, setup)
+        self.log = log.Log(run, method, display, setup, after=self.at.steps)
         self.log.load_state(self.at.log)
         self.saved = self.at.steps or -1
 
