@@ -30,6 +30,7 @@ class Odd(Options):
     above: float = Field(1.0, gt=0, lt=10)
     low: int = Field(5, ge=1)
     high: int = Field(5, le=9)
+    crop: int = Field(64, ge=64, multiple_of=8)
     stride: Literal[8, 16] = 8
     only: Literal["this"] = "this"
     modes: list[Literal["day", "night"]] = Field(["day"])
@@ -108,6 +109,7 @@ def test_a_bad_value_is_explained_to_typists_and_to_programmers(picture, values,
         ({"above": 0}, "--above: must be above 0 and below 10, got 0"),
         ({"low": 0}, "--low: must be at least 1, got 0"),
         ({"high": 10}, "--high: must be at most 9, got 10"),
+        ({"crop": 100}, "--crop: must be at least 64 and a multiple of 8, got 100"),
         ({"stride": "9"}, "--stride: must be 8 or 16, got 9"),
         ({"only": "that"}, "--only: must be this, got 'that'"),
         ({"modes": ["dya"]}, "--modes: must be day or night, got 'dya'; did you mean 'day'?"),
@@ -218,6 +220,7 @@ def test_every_field_is_a_flag():
         (Paint, "content_size", "N", "Long side  [at least 16]"),
         (Paint, "preserve_color", "none|luminance|histogram", "Colors  [default none]"),
         (Paint, "tile", "boolean", "In tiles"),
+        (Odd, "crop", "N", "[at least 64 and a multiple of 8, default 64]"),
         (Odd, "stride", "8|16", "[default 8]"),
         (Odd, "sizes", "N ...", "[default 64 128]"),
         (Odd, "data", "PATH ...", "[default a]"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -26,6 +27,24 @@ from gentool.registry import SCHEMA, Weights, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 88
+EXAMPLE = """
+from gentool import Record, hookimpl
+
+
+@hookimpl
+def gentool_losses():
+    summary = "L1 distance of image gradients"
+    return [Record("gradient", summary, reference="my_package.losses:Gradient")]
+
+
+@hookimpl
+def gentool_training_step(method, step, scalars):
+    print(method, step, scalars)
+"""
+ENTRY_POINT = """
+[project.entry-points."gentool.extensions"]
+my-package = "my_package.plugin"
+"""
 
 
 def registry() -> str:
@@ -163,15 +182,27 @@ def hooks() -> str:
     parts = [
         "# Hooks",
         "",
-        "Generated from `core/gentool/hookspecs.py` by `make docs`. Mark an implementation with",
-        "`@gentool.hookimpl`; take only the arguments you need.",
+        "Generated from `core/gentool/hookspecs.py` by `make docs`. An implementation is a",
+        "function of a hook's name, marked, that takes only the arguments it needs:",
+        "",
+        *("```python", EXAMPLE.strip(), "```", ""),
+        "The distribution names the module in its entry points:",
+        "",
+        *("```toml", ENTRY_POINT.strip(), "```", ""),
+        "[examples/plugins](../examples/plugins/) are two whole ones.",
         "",
     ]
     for name, function in vars(hookspecs).items():
         if name.startswith("gentool_"):
             arguments = ", ".join(inspect.signature(function).parameters)
-            parts += [f"## {name}({arguments})", "", inspect.getdoc(function) or "", ""]
+            parts += [f"## {name}({arguments})", "", _markdown(inspect.getdoc(function) or ""), ""]
     return "\n".join(parts)
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring's roles and double backquotes as Markdown; its arguments as a list."""
+    text = re.sub(r":\w+:`([^`]+)`", r"`\1`", docstring).replace("``", "`")
+    return re.sub(r"^ {4}(\w+):", r"- `\1`:", text.replace("\nArgs:\n", "\n"), flags=re.MULTILINE)
 
 
 FILES = {

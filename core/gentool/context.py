@@ -30,10 +30,10 @@ class Settings:
     Attributes:
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        seed: of everything random; None draws one and records it.
+        seed: of everything random, 0..2^63-1; None draws one and records it.
         threads: CPU threads; None leaves PyTorch's choice.
         weights: name of a packaged set, a file or a training run's folder; None for the default.
-        allow_large: read pictures above the decompression-bomb limit.
+        allow_large: read pictures of more than 358 megapixels, which may be made to fill memory.
 
     Raises:
         UsageError: the seed is out of range.

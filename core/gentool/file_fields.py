@@ -56,8 +56,8 @@ class ImageField:
 
 
 ImageFile = Annotated[Any, ImageField(many=False)]
-"""One picture: a path, a PIL image, an array (H,W,C) of bytes, a tensor (C,H,W) in 0..1, or the
-result of another action."""
+"""One picture: a path, a PIL image, an array of bytes (H,W), (H,W,3) or (H,W,4), a tensor (C,H,W)
+in 0..1 with C of 1, 3 or 4, or the result of another action."""
 
 ImageFiles = Annotated[list[Any], ImageField(many=True)]
 """Pictures: one or several of what ImageFile takes, folders of pictures, and glob patterns."""

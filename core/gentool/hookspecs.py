@@ -36,7 +36,8 @@ def gentool_losses() -> Iterable[Record]:  # type: ignore[empty-body]
     """Losses offered by name to every trainer, looked up by :func:`gentool.losses.get`.
 
     For entry points in the group ``gentool.extensions``. A record's reference names a class or
-    function that returns a :class:`gentool.Loss`.
+    function that returns a :class:`gentool.Loss`: a callable of prediction and target, both a
+    tensor or both feature maps by layer, that gives named scalar tensors.
     """
 
 
@@ -45,7 +46,8 @@ def gentool_metrics() -> Iterable[Record]:  # type: ignore[empty-body]
     """Metrics offered by name, looked up by :func:`gentool.metrics.get`.
 
     For entry points in the group ``gentool.extensions``. A record's reference names a class or
-    function that returns a callable of prediction and target that gives named figures.
+    function that returns a callable of prediction and target, pictures (N,3,H,W) in 0..1, that
+    gives named figures.
     """
 
 

@@ -80,7 +80,8 @@ def with_defaults(model: type[AnyOptions], defaults: Mapping[str, Any]) -> type[
     return pydantic.create_model(model.__name__, __base__=model, **changed)
 
 
-_LIMITS = ("ge", "gt", "le", "lt")
+_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
+_BEYOND = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
 _SAID = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -164,7 +165,7 @@ def _explain(model: type[Options], error: Any, prefix: str) -> str:
     assert field is not None
     # of a list's items, the error alone tells the limit that was passed
     within = span(field) or _limits({k: v for k, v in context.items() if k in _LIMITS})
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and within:
+    if kind in _BEYOND and within:
         return f"{where}: must be {within}{got}"
     if kind in ("finite_number", "float_parsing", "float_type"):
         return f"{where}: must be a number{' ' + within if within else ''}{got}"
@@ -208,17 +209,18 @@ def bounds(field: pydantic.fields.FieldInfo) -> dict[str, Any]:
 
 
 def span(field: pydantic.fields.FieldInfo) -> str:
-    """A field's limits in words: ``between 0 and 1``, ``at least 16``, or nothing."""
+    """A field's limits in words, ``at least 64 and a multiple of 8``, or nothing."""
     return _limits(bounds(field))
 
 
 def _limits(found: Mapping[str, Any]) -> str:
     b = {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in found.items()}
-    if "ge" in b and "le" in b:
-        return f"between {b['ge']} and {b['le']}"
     low = f"at least {b['ge']}" if "ge" in b else f"above {b['gt']}" if "gt" in b else ""
     high = f"at most {b['le']}" if "le" in b else f"below {b['lt']}" if "lt" in b else ""
-    return " and ".join(part for part in (low, high) if part)
+    if "ge" in b and "le" in b:
+        low, high = f"between {b['ge']} and {b['le']}", ""
+    step = f"a multiple of {b['multiple_of']}" if "multiple_of" in b else ""
+    return " and ".join(part for part in (low, high, step) if part)
 
 
 def plain(annotation: Any) -> Any:

@@ -51,18 +51,33 @@ class Results(list["Artifact"]):
 
     @property
     def image(self) -> PIL.Image.Image:
-        """The only picture, as an 8-bit PIL image."""
+        """The only picture, as an 8-bit PIL image, RGBA where there is alpha.
+
+        Raises:
+            UsageError: there are several results, or none.
+            AttributeError: the result is no picture: an animation, figures, a file.
+        """
         image: PIL.Image.Image = self._only.image
         return image
 
     @property
     def tensor(self) -> Tensor:
-        """The only picture, (3,H,W) float32 in 0..1."""
+        """The only picture, (3,H,W) float32 in 0..1, or (1,H,W) if it is grey, without alpha.
+
+        Raises:
+            UsageError: there are several results, or none.
+            AttributeError: the result is no picture: an animation, figures, a file.
+        """
         tensor: Tensor = self._only.tensor
         return tensor
 
     def save(self, path: str | Path) -> Path:
-        """Write the only artifact and its provenance to ``path``, replacing a file of that name."""
+        """Write the only artifact and its provenance to ``path``, replacing a file of that name.
+
+        Raises:
+            UsageError: there are several results, or none.
+            OutputError: the suffix is unknown or the file cannot be written.
+        """
         saved: Path = self._only.save(expand(path), self.provenance[self._index])
         return saved
 
@@ -276,12 +291,14 @@ def load(
         weights: a packaged set's name, a file or a training run's folder; None for the default.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        seed: of everything random; None draws a fresh one for every run.
+        seed: of everything random, 0..2^63-1; None draws a fresh one for every run.
         threads: CPU threads; None leaves PyTorch's choice.
-        allow_large: read pictures above the decompression-bomb limit.
+        allow_large: read pictures of more than 358 megapixels, which may be made to fill memory.
+
+    Weights and device are looked for at the first use.
 
     Raises:
-        UsageError: there is no such method.
+        UsageError: there is no such method, or the seed is out of range.
         PluginError: its plugin is broken, incompatible or duplicate.
     """
     settings = Settings(

@@ -28,16 +28,21 @@ Measured: TypeAlias = tuple[str, dict[str, float]]  # a pair's name and figures
 @click.command(name="evaluate")
 @click.argument("name")
 @click.option(
-    "--pairs", required=True, type=click.Path(path_type=Path), help="Folder of content/ and style/."
+    "--pairs",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of content/ and style/.",
 )
 @click.option(
     "--features",
     multiple=True,
     default=("perceptual",),
-    help="Feature networks: names or safetensors files, given once for each.",
+    show_default="perceptual",
+    help="A feature network's name or safetensors file; given again for each further one.",
 )
 @click.option("--weights", help="A packaged set's name, a file, or a training run's folder.")
-@click.option("--seed", type=int, default=0, help="Seed of everything random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--config", help="TOML file of stylize's flags, as `gentool run --config` takes.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Write the pictures to this folder.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the figures as an SVG.")
