@@ -33,7 +33,7 @@ class Settings:
         seed: of everything random, 0..2^63-1; None draws one and records it.
         threads: CPU threads; None leaves PyTorch's choice.
         weights: name of a packaged set, a file or a training run's folder; None for the default.
-        allow_large: read pictures of more than 358 megapixels, which may be made to fill memory.
+        allow_large: read pictures of more than 179 megapixels, which may be made to fill memory.
 
     Raises:
         UsageError: the seed is out of range.

@@ -293,7 +293,7 @@ def load(
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         seed: of everything random, 0..2^63-1; None draws a fresh one for every run.
         threads: CPU threads; None leaves PyTorch's choice.
-        allow_large: read pictures of more than 358 megapixels, which may be made to fill memory.
+        allow_large: read pictures of more than 179 megapixels, which may be made to fill memory.
 
     Weights and device are looked for at the first use.
 

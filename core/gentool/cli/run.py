@@ -33,7 +33,7 @@ class RunFlags(CoreFlags):
         description="File, or folder ending in / (default: a new name in this folder)",
         json_schema_extra={"format": "path"},
     )
-    allow_large: bool = Field(False, description="Read pictures above 358 megapixels")
+    allow_large: bool = Field(False, description="Read pictures above 179 megapixels")
     no_metadata: bool = Field(False, description="Keep provenance out of the files")
     as_json: bool = Field(False, alias="json", description="Print what was made as JSON")
 

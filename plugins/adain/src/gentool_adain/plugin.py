@@ -32,8 +32,9 @@ CARD = Card(
             sha256="d9fce2f54fe480ed3027b9f02171a5d5d8e64543c69aadd953850087083dc3f6",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
-            "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
-            "several sources offer their pictures for research only",
+            "others) and 1,594 works of art by artists who died in 1955 or earlier (mostly WikiArt "
+            "reproductions; KaoKore faces, CC BY-SA 4.0); several sources offer their pictures for "
+            "research only",
             origin="trained by the gentool project from scratch; features from VGG-19 (Simonyan & "
             "Zisserman 2014, CC BY 4.0) and its distillation by Wang et al. 2020 (MIT) as losses",
             image_size=512,

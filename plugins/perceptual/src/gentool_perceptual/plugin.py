@@ -21,8 +21,9 @@ CARD = Card(
             sha256="671a847ce496319b0360bd51a60cf33230762e78ba7cbfccf3fc888993385bd0",
             licence="CC BY 4.0, as its teacher VGG-19; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
-            "others) and 1,594 works of art in the public domain (mostly WikiArt reproductions); "
-            "several sources offer their pictures for research only",
+            "others) and 1,594 works of art by artists who died in 1955 or earlier (mostly WikiArt "
+            "reproductions; KaoKore faces, CC BY-SA 4.0); several sources offer their pictures for "
+            "research only",
             origin="trained by the gentool project to reproduce VGG-19 (Simonyan & Zisserman 2014, "
             "CC BY 4.0) to relu3_1 and its distillation by Wang et al. 2020 (MIT, (c) 2020 Huan "
             "Wang) at relu4_1 and relu5_1",
