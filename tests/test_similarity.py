@@ -10,7 +10,7 @@ from gentool.similarity import psnr, ssim
 @pytest.fixture
 def pair():
     """A photograph, twice, and with two kinds of noise: (2,3,H,W) each."""
-    photo = torch.from_numpy(data.coffee()[::3, ::3].copy()).permute(2, 0, 1).float() / 255
+    photo = torch.from_numpy(data.coffee()[:, ::3].copy()).permute(2, 0, 1).float() / 255
     noise = torch.randn(2, *photo.shape, generator=torch.Generator().manual_seed(0))
     clean = photo.expand(2, -1, -1, -1)
     return clean, (clean + noise * torch.tensor([0.03, 0.1]).view(2, 1, 1, 1)).clamp(0, 1)
@@ -27,7 +27,7 @@ def test_they_are_those_of_scikit_image(pair):
         assert found[1][i].item() == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
 
 
-@pytest.mark.parametrize("size", [(133, 200), (3, 20), (1, 1)])
+@pytest.mark.parametrize("size", [(400, 200), (3, 20), (1, 1)])
 def test_equal_pictures(pair, size):
     same = pair[1][:, :, : size[0], : size[1]]
     assert psnr(same, same).isinf().all()

@@ -120,17 +120,21 @@ def test_threads_change_nothing(context, photo):
 
 def test_threads_change_nothing_in_a_large_picture():
     torch.manual_seed(0)
-    decoder = CnnAe().decoder.to(memory_format=torch.channels_last)
+    model = CnnAe().to(memory_format=torch.channels_last)
+    picture = torch.rand(1, 3, 640, 960).contiguous(memory_format=torch.channels_last)
     latents = torch.randn(1, 288, 40, 60).contiguous(memory_format=torch.channels_last)
     before, found = torch.get_num_threads(), []
     try:
         with torch.inference_mode():
             for threads in (1, 2):
                 torch.set_num_threads(threads)
-                found.append(decoder(latents, torch.tensor([3])))
+                codes = model.encoder(picture, torch.tensor([0.1]))
+                found.append((codes, model.decoder(latents, torch.tensor([3]))))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(*found)
+    codes, pictures = zip(*found, strict=True)
+    assert torch.equal(*codes)
+    assert torch.equal(*pictures)
 
 
 def test_other_weights_are_refused(codec, photo, context):

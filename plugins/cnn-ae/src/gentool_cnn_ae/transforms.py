@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         deep = self.block8(self.down8(activate(deep)))
         deep = self.block16(self.down16(activate(deep)))
         with _float32(x):
-            found: Tensor = self.linear(F.pixel_unshuffle(x, 4).float() / UNIT)
+            found = mixed(F.pixel_unshuffle(x, 4).float() / UNIT, self.linear)
         nonlinear: Tensor = self.latents(activate(deep))
         return found + nonlinear
 
