@@ -73,9 +73,17 @@ def test_each_result_keeps_its_own_companions(tmp_path):
         output.save(figures("photo"), None)
         output.save(figures("photo"), None)  # replaces that of the same result
     assert files(tmp_path / "out") == [
-        "photo-2.png", "photo-figures-2.json", "photo-figures-3.json", "photo-figures.json",
+        "photo-2-figures.json", "photo-2.png", "photo-figures-2.json", "photo-figures.json",
         "photo.png",
     ]  # fmt: skip
+
+
+def test_a_companion_has_the_number_of_its_result(tmp_path):
+    (tmp_path / "photo.png").write_text("of another run, without companions")
+    output = Output(str(tmp_path))
+    output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
+    output.save(figures("photo"), None)
+    assert files(tmp_path) == ["photo-2-figures.json", "photo-2.png", "photo.png"]
 
 
 def test_an_output_file_is_replaced_with_its_companions(tmp_path):

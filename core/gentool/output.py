@@ -45,6 +45,7 @@ class Output:
     ) -> None:
         self.label, self.inputs = label, [*inputs]
         self._companions: dict[tuple[str, str], Path] = {}
+        self._last: tuple[str, Path] | None = None  # the result that was written last, its name
         self._written: set[str] = set()  # parts
         self.file: Path | None = None
         self.folder = Path()
@@ -68,16 +69,18 @@ class Output:
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
-        A companion replaces the one that was written before it for the same result; the first
-        beside a ``-o FILE`` that was there already replaces what a run before left there, as its
-        result does, unless that is an input now.
+        A companion is called like its result, if that was written before it, number and all. It
+        replaces the one that was written before it for the same result; the first beside a
+        ``-o FILE`` that was there already replaces what a run before left there, as its result
+        does, unless that is an input now.
 
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
         path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{artifact.suffix}"
         if artifact.part:
-            path = path.with_name(f"{path.stem}-{artifact.part}{artifact.suffix}")
+            beside = self._last[1] if self._last and self._last[0] == artifact.name else path
+            path = path.with_name(f"{beside.stem}-{artifact.part}{artifact.suffix}")
         data = artifact.encode(path.suffix, metadata)
         kind = (artifact.name, artifact.part)
         if artifact.part and kind in self._companions:
@@ -97,8 +100,9 @@ class Output:
         self._written.add(artifact.part)
         if artifact.part:
             self._companions[kind] = path
-        else:  # the next companions belong to the next result
+        else:
             self._companions.clear()
+            self._last = (artifact.name, path)
         return path
 
 
