@@ -38,9 +38,9 @@ def test_learns_and_writes_weights_that_load(tmp_path):
 
 
 def test_previews_are_pictures(tmp_path):
-    tiny.train(tmp_path, steps=4, preview_every=2)
+    tiny.train(tmp_path, steps=5, preview_every=2)
     files = sorted((tmp_path / "previews").iterdir())
-    assert [file.name for file in files] == ["0000002.png", "0000004.png"]
+    assert [file.name for file in files] == ["0000002.png", "0000004.png", "0000005.png"]
     with Image.open(files[0]) as preview:
         assert preview.size == (8, 8)
 

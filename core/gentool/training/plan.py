@@ -65,7 +65,11 @@ class Plan(Options):
     allow_changes: bool = Field(False, description="Resume although flags have changed")
     checkpoint_every: int = Field(500, ge=0, description="Steps between checkpoints, 0 for none")
     keep: int = Field(2, ge=1, description="Checkpoints to keep, besides the best")
-    preview_every: int = Field(1000, ge=0, description="Steps between previews, 0 for none")
+    preview_every: int = Field(
+        1000,
+        ge=0,
+        description="Steps between previews, 0 for none; there is one at the end as well",
+    )
     log_every: int = Field(50, ge=1, description="Steps between lines of the log")
     tensorboard: bool = Field(False, description="Write TensorBoard files as well")
     profile: bool = Field(

@@ -135,7 +135,7 @@ def test_train_resume_and_use_what_was_trained(photos, tmp_path, capsys):
     line += ["--batch-size", "2", "--workers", "0", "--threads", "1", "--preview-every", "2"]
     assert invoke([*line, "--steps", "1", "--checkpoint-every", "1"]) == 0
     assert invoke([*line, "--steps", "2", "--resume", "--allow-changes"]) == 0
-    assert len([*(run / "previews").glob("*.png")]) == 1
+    assert len([*(run / "previews").glob("*.png")]) == 2
     picture = str(photos / "0.png")
     out = tmp_path / "out.gta"
     use = ["--weights", str(run), "--threads", "1"]
