@@ -46,9 +46,11 @@ def test_products_are_computed_in_the_precision_asked_for(precision, dtype):
     chosen = compute.choose("cpu", precision)
     assert (chosen.device.type, chosen.dtype, chosen.precision) == ("cpu", dtype, precision)
     layer = torch.nn.Conv2d(3, 4, 3)
+    assert chosen.used == "fp32"
     with chosen.autocast(), torch.no_grad():
         assert layer(torch.rand(1, 3, 8, 8)).dtype == dtype
         assert torch.rand(4).softmax(0).dtype == torch.float32
+    assert chosen.used == precision
 
 
 def test_networks_of_any_dimensions_are_placed():

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gentool.errors import DeviceError, GentoolError
@@ -37,6 +37,7 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
+    _entered: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property
     def precision(self) -> str:
@@ -44,6 +45,11 @@ class Compute:
         return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[
             str(self.dtype).removeprefix("torch.")
         ]
+
+    @property
+    def used(self) -> str:
+        """The precision that was really computed in: fp32 for those that never autocast."""
+        return self.precision if self._entered else "fp32"
 
     @property
     def layout(self) -> torch.memory_format:
@@ -61,6 +67,7 @@ class Compute:
         """Run the body's convolutions and matrix products in :attr:`dtype`."""
         import torch
 
+        self._entered.add(self.precision)
         with torch.autocast(
             self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
         ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ class Method:
         """A context for one run."""
         seed = self.settings.seed
         return Context(
-            self.compute,
+            replace(self.compute),  # of its own: it notes what it is used for
             fresh_seed() if seed is None else seed,
             self.settings.allow_large,
             progress or Progress(),
@@ -270,7 +271,7 @@ class Method:
             "weights": self._weights_facts,
             "torch": torch.__version__,
             "device": context.compute.device.type,
-            "precision": context.compute.precision,
+            "precision": context.compute.used,
         }
 
 

@@ -129,7 +129,7 @@ def _as_json(made: list[Path], context: Context) -> Iterator[None]:
                 "failures": [{"input": n, "reason": r} for n, r in context.failures],
                 "seed": context.seed,
                 "device": str(context.compute.device),
-                "precision": context.compute.precision,
+                "precision": context.compute.used,
                 "seconds": round(time.perf_counter() - start, 3),
             }
             click.echo(json.dumps(report, indent=2))
