@@ -92,8 +92,18 @@ def test_the_description_of_a_strangers_picture_is_no_provenance(tmp_path, text)
         (".xyz", (4, 4), None, r"gentool writes \.png .*, not '\.xyz'"),
         ("", (4, 4), None, "not ''"),
         (".jpgg", (4, 4), None, r"did you mean '\.jpg'\?"),
-        (".webp", (20000, 1), None, "cannot write 20000x1 as WEBP"),
-        (".jpg", (70000, 1), None, "cannot write 70000x1 as JPEG"),
+        (
+            ".webp",
+            (20000, 1),
+            None,
+            "a .webp takes up to 16,383 pixels a side, and this is 20000x1; take .png",
+        ),
+        (
+            ".jpg",
+            (70000, 1),
+            None,
+            "a .jpg takes up to 65,500 pixels a side, and this is 70000x1; take .png",
+        ),
         (".jpg", (4, 4), {"gentool": "x" * 70000}, "leave the metadata out or take .png"),
     ],
 )

@@ -31,6 +31,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 92, "method": 4},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
+_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # sides that their encoders take, pixels
 _DESCRIPTION = 0x010E  # EXIF ImageDescription: the one text field that all these formats share
 _SOFTWARE = 0x0131
 
@@ -63,6 +64,12 @@ def encode(image: PIL.Image.Image, suffix: str, metadata: Mapping[str, Any] | No
 
     check_suffix(suffix)
     format_ = _FORMATS[suffix.lower()]
+    longest = _LONGEST.get(format_)
+    if longest and max(image.size) > longest:
+        raise OutputError(
+            f"a {suffix} takes up to {longest:,} pixels a side, and this is "
+            f"{image.width}x{image.height}; take .png"
+        )
     options = dict(_SAVE_OPTIONS.get(format_, {}))
     if image.mode == "RGBA" and format_ in ("JPEG", "BMP"):  # neither holds alpha
         white = PIL.Image.new("RGB", image.size, "white")

@@ -13,6 +13,7 @@ from gentool import GentoolError, UsageError, weights
 from gentool.cli.main import invoke
 from gentool_gan.latents import draw, slerp, walk
 from gentool_gan.nets import GAN, Config
+from gentool_gan.options import InterpolateOptions
 from gentool_gan.project import STARTS, fit
 
 CLASSES = ("cat", "dog", "owl")
@@ -169,12 +170,25 @@ def test_any_kind_of_picture_can_be_projected(plain, tmp_path, mode):
         ({"truncation": -1}, "truncation: must be between 0 and 1, got -1"),
         ({"label": ["dgo"]}, r"no class 'dgo'; did you mean 'dog'\? \(they have cat, dog, owl\)"),
         ({"label": []}, "label"),
+        ({"n": 1, "label": ["dog", "cat"]}, "n: 2 labels need as many pictures, got 1"),
         ({"grid": 0}, "grid: must be between 1 and 1000"),
     ],
 )
 def test_bad_values_are_one_line(gan, options, reason):
     with pytest.raises(UsageError, match=reason):
         gan.sample(**options)
+
+
+def test_provenance_tells_the_precision_that_was_computed_in(files):
+    asked = gentool.load("gan", weights=files / "plain.safetensors", precision="bf16", seed=0)
+    assert asked.sample().provenance[0]["precision"] == "fp32"
+
+
+def test_every_label_is_drawn(gan):
+    assert [image.name for image in gan.sample(label=["dog", "cat"])] == ["dog-0000", "cat-0001"]
+    assert len(gan.sample(n=3, label=["dog", "cat"])) == 3
+    walks = [InterpolateOptions(label=label).count for label in (None, ["dog"], ["dog"] * 7)]
+    assert walks == [6, 6, 7]
 
 
 def test_labels_need_classes(plain):
@@ -191,7 +205,7 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
         assert "\n" not in str(caught.value)
 
     refused({"latents": torch.zeros(2, 100)}, "2 of 100 numbers each, but these weights take 16")
-    refused({"latents": torch.zeros(0, 16)}, "0 of 16")
+    refused({"latents": torch.zeros(0, 16)}, "no latents in it")
     refused({"z": torch.zeros(2, 16)}, "no latents in it")
     refused({"latents": torch.full((1, 16), float("nan"))}, "not finite")
     refused({"latents": torch.full((1, 16), torch.inf).to(torch.float8_e5m2)}, "not finite")
@@ -201,6 +215,8 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
     refused(good, "no class 'fox'", {"about": json.dumps({"classes": ["fox"]})})
     refused(good, "1 latents, but 2 classes", {"about": json.dumps({"classes": ["cat", "dog"]})})
     refused(good, "made with other weights", {"about": json.dumps({"model": "0123"})})
+    with pytest.raises(GentoolError, match=r"^--latents .*: no such file$"):
+        gan.sample(latents=[tmp_path / "none.safetensors"])
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(GentoolError, match=r"--latents .*not a safetensors file"):
         gan.sample(latents=[tmp_path / "text.safetensors"])

@@ -273,7 +273,10 @@ def test_it_is_told_which_classes_there_are(shapes, tmp_path, capsys):
     assert "2 classes: discs, squares" in capsys.readouterr().err
     shutil.copy(shapes / "discs/0.png", shapes / "cover.png")
     assert invoke(arguments(shapes, tmp_path / "none", "--steps", 1)) == 0
-    assert "without classes: pictures lie outside of folders" in capsys.readouterr().err
+    assert (
+        "without classes, which are the folders in one folder or archive of --data"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_without_labels_trains_without_and_refuses_to_condition(shapes):

@@ -216,7 +216,7 @@ def gentool_header(path):
     [
         (["--n", "0"], "--n: must be between 1 and 100000, got 0"),
         (["--detail", "2"], "--detail: must be between 0 and 1, got 2"),
-        (["decode", "--latents", "none.safetensors"], "no such weights file"),
+        (["decode", "--latents", "none.safetensors"], "--latents none.safetensors: no such file"),
         (
             ["attribute", "--image", "a.png", "--having", "empty", "--lacking", "a.png"],
             "no pictures",

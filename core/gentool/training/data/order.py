@@ -46,10 +46,9 @@ class Order:
                 one = f"one step of {self.in_step} ({one}, {self.accumulate} accumulated, "
                 one += f"on {self.group.size} devices)"
             fitting = self.count // (self.in_step // self.batch_size)
-            remedy = f"take --batch-size {fitting} or fewer, or " if fitting else ""
-            raise TrainingError(
-                f"the set has {self.count} pictures, fewer than {one}; {remedy}give more pictures"
-            )
+            remedy = f"take --batch-size {fitting} or fewer, or " if fitting > 1 else ""
+            has = f"{self.count} picture{'s' * (self.count != 1)}"
+            raise TrainingError(f"the set has {has}, fewer than {one}; {remedy}give more pictures")
         self.per_epoch = self.count // self.in_step * self.accumulate
         self._epoch, self._permutation = -1, torch.empty(0)
 

@@ -33,7 +33,9 @@ class DecompressOptions(Options):
     def _inside_folders(cls, given: list[Path]) -> list[Path]:
         found = []
         for path in given:
-            inside = sorted(path.glob("*.gta")) if path.is_dir() else [path]
+            inside = [path]
+            if path.is_dir():
+                inside = sorted(p for p in path.iterdir() if p.suffix.lower() == ".gta")
             if not inside:
                 raise ValueError(f"no .gta files in the folder {path}")
             found += inside

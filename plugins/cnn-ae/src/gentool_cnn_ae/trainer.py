@@ -46,7 +46,9 @@ class CnnAeTrainer(Trainer):
         if options.only != "all" and not setup.continues:
             raise TrainingError("--only: give the networks that it finishes with --weights")
         if setup.plan.batch_size < 2:
-            raise TrainingError("--batch-size: cnn-ae needs at least 2, one picture to denoise")
+            raise TrainingError(
+                "--batch-size: cnn-ae needs at least 2, one picture of a batch to denoise"
+            )
         crop = ShrinkCrop(options.crop_size, options.smallest_scale)
         self.datasets = (Pictures(setup.plan.data, crop),)
         self.held_out = sample_held_out(VALIDATED, setup, crop)

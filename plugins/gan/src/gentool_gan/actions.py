@@ -21,7 +21,7 @@ BATCH = 64
 
 def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Image | Grid]:
     """Yield new pictures, one by one or on one sheet."""
-    latents, labels = _chosen(model, options, context, options.n)
+    latents, labels = _chosen(model, options, context)
     if options.grid:
         side = model.config.size * options.upscale
         check_size(len(latents), side, side, "--n")
@@ -41,7 +41,7 @@ def sample(model: GAN, options: SampleOptions, context: Context) -> Iterator[Ima
 
 def interpolate(model: GAN, options: InterpolateOptions, context: Context) -> Iterator[Animation]:
     """Yield one walk through latent space that ends where it began."""
-    latents, labels = _chosen(model, options, context, options.n)
+    latents, labels = _chosen(model, options, context)
     if len(latents) < 2:
         raise GentoolError("--latents: two or more to walk between, got 1")
     side = model.config.size * options.upscale
@@ -84,21 +84,17 @@ def generate(
 
 
 def _chosen(
-    model: GAN, options: SampleOptions | InterpolateOptions, context: Context, count: int
+    model: GAN, options: SampleOptions | InterpolateOptions, context: Context
 ) -> tuple[Tensor, Tensor]:
-    """Latents (N,L) and labels (N,): from files, or drawn; labels given, kept or drawn."""
-    wanted: list[int | None] = [*class_numbers(model, options.label)]
-    read, kept = unpack(model, options.latents or ())
-    if not wanted and model.config.classes:
-        wanted = [None if name is None else class_numbers(model, [name])[0] for name in kept]
-    given = [latent * options.truncation for latent in read]
-    drawn = [draw(model, context, k, options.truncation) for k in range(len(given) or count)]
-    latents = given or [latent for latent, _ in drawn]
-    labels = []
-    for k, (_, label) in enumerate(drawn):
-        chosen = wanted[k % len(wanted)] if wanted else None
-        labels.append(label if chosen is None else chosen)
-    return torch.stack(latents), torch.tensor(labels)
+    """Latents (N,L) and labels (N,): of files or drawn; --label counts before what they have."""
+    named = class_numbers(model, options.label)
+    if options.latents:
+        found = unpack(model, options.latents, context)
+    else:
+        found = [draw(model, context, k) for k in range(options.count)]
+    latents = torch.stack([latent for latent, _ in found])
+    labels = [named[k % len(named)] if named else label for k, (_, label) in enumerate(found)]
+    return latents * options.truncation, torch.tensor(labels)
 
 
 def _name(model: GAN, label: Tensor, number: int) -> str:

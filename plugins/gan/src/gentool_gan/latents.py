@@ -20,15 +20,13 @@ from gentool.weights import fingerprint, read_header, read_tensors
 from gentool_gan.nets import GAN
 
 
-def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> tuple[Tensor, int]:
+def draw(model: GAN, context: Context, index: int) -> tuple[Tensor, int]:
     """What picture number ``index`` is made from, whatever else is drawn.
 
     Args:
         model: whose latent.
         context: gives the generator.
         index: of the picture.
-        truncation: 1 leaves the latent alone; less brings it nearer to the mean, where pictures
-            are more usual and more alike.
 
     Returns:
         The latent (L,), and the number of the class, for where none is asked for.
@@ -36,7 +34,7 @@ def draw(model: GAN, context: Context, index: int, truncation: float = 1.0) -> t
     generator = context.generator(index)
     latent = torch.randn(model.config.latent, generator=generator)
     label = torch.randint(max(1, len(model.config.classes)), (), generator=generator)
-    return latent * truncation, int(label)
+    return latent, int(label)
 
 
 def class_numbers(model: GAN, names: Sequence[str] | None) -> list[int]:
@@ -92,38 +90,44 @@ def pack(model: GAN, latents: Tensor, labels: Tensor | None) -> bytes:
     return save(content, {"about": about})
 
 
-def unpack(model: GAN, paths: Sequence[Path]) -> tuple[list[Tensor], list[str | None]]:
-    """Latents (L,) of files, one after another, and the names of their classes or None.
+def unpack(model: GAN, paths: Sequence[Path], context: Context) -> list[tuple[Tensor, int]]:
+    """Latents (L,) of files, one after another, each with its class, drawn where it has none.
 
     Raises:
         GentoolError: one holds no latents, or such of another generator.
     """
-    own = fingerprint(model.generator) if paths else ""
-    latents, names = list[Tensor](), list[str | None]()
+    own, known = fingerprint(model.generator), model.config.classes
+    unpacked = list[tuple[Tensor, int]]()
     for path in paths:
-        found, classes, made_by = _read(path, model.config.latent)
+        latents, classes, made_by = _read(path, model.config.latent)
         if made_by not in (None, own):
             raise GentoolError(
                 f"--latents {path}: made with other weights, to which they mean something else; "
                 "give those with --weights"
             )
-        latents += found
-        names += classes or [None] * len(found)
-    return latents, names
+        strange = next((name for name in classes if known and name not in known), None)
+        if strange is not None:
+            raise GentoolError(f"--latents {path}: these weights have no class '{strange}'")
+        for k, latent in enumerate(latents):
+            _, label = draw(model, context, len(unpacked))
+            unpacked.append((latent, known.index(classes[k]) if known and classes else label))
+    return unpacked
 
 
 def _read(path: Path, size: int) -> tuple[Tensor, list[str], object]:
     """Latents (N,size) of a file, N names of classes or none, and the generator's fingerprint."""
+    if not path.exists():
+        raise GentoolError(f"--latents {path}: no such file")
     try:
         tensors, metadata = read_tensors(path), read_header(path).metadata
     except WeightsError as e:
         raise GentoolError(f"--latents {e}") from e
     found = tensors.get("latents")
-    if found is None or found.dim() != 2 or not found.is_floating_point():
+    if found is None or found.dim() != 2 or not found.is_floating_point() or not len(found):
         raise GentoolError(
             f"--latents {path}: no latents in it; `gentool run gan project` writes them"
         )
-    if found.shape[1] != size or not len(found):
+    if found.shape[1] != size:
         raise GentoolError(
             f"--latents {path}: {found.shape[0]} of {found.shape[1]} numbers each, but these "
             f"weights take {size}; give the --weights they were made with"

@@ -9,6 +9,7 @@ from gentool import Field, ImageFiles, Options, PathList
 
 
 class _DrawOptions(Options):
+    n: int | None = None
     label: list[str] | None = Field(
         None,
         min_length=1,
@@ -26,29 +27,54 @@ class _DrawOptions(Options):
     )
 
     @model_validator(mode="after")
-    def _files_say_how_many(self) -> Self:
-        if self.latents is not None and "n" in self.model_fields_set:
+    def _n_fits(self) -> Self:
+        labels = len(self.label or ())
+        if self.latents is not None and self.n is not None:
             raise ValueError("--n: the files of --latents say how many; leave it out")
+        if self.n is not None and self.n < labels:
+            raise ValueError(f"--n: {labels} labels need as many pictures, got {self.n}")
         return self
 
 
 class SampleOptions(_DrawOptions):
-    n: int = Field(1, ge=1, le=100_000, description="How many pictures")
+    n: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="How many pictures (default: one, or one of each --label)",
+    )
     grid: int | None = Field(
         None, ge=1, le=1000, description="One sheet with so many columns instead of single files"
     )
     upscale: int = Field(1, ge=1, le=32, description="Enlarge so many times, bicubic")
 
+    @property
+    def count(self) -> int:
+        """How many are drawn, where no files say it."""
+        return self.n or len(self.label or ()) or 1
+
     def several_results(self) -> bool:
         # a file of `project` has one latent; should one have more, Output numbers the pictures
-        return self.grid is None and (self.n > 1 or len(self.latents or ()) > 1)
+        count = len(self.latents) if self.latents else self.count
+        return self.grid is None and count > 1
 
 
 class InterpolateOptions(_DrawOptions):
-    n: int = Field(6, ge=2, le=1000, description="Pictures to walk between")
+    n: int | None = Field(
+        None,
+        ge=2,
+        le=1000,
+        description="Pictures to walk between (default: 6, or one of each --label if those are "
+        "more)",
+    )
     steps: int = Field(16, ge=1, le=1000, description="Frames from one to the next", examples=[2])
     fps: float = Field(16.0, gt=0, le=100, description="Frames a second")
     upscale: int = Field(4, ge=1, le=32, description="Enlarge so many times, bicubic")
+
+    @property
+    def count(self) -> int:
+        """How many are drawn, where no files say it."""
+        return self.n or max(6, len(self.label or ()))
 
     def several_results(self) -> bool:
         return False  # one animation, of however many files of latents

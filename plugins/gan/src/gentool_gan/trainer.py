@@ -63,12 +63,14 @@ class GANTrainer(Trainer):
         self.recipe = recipe = _recipe(options)
         self.pictures = Pictures(setup.plan.data, prepare=Fit(options.size), split="all")
         if len(self.pictures) < 2:
-            raise TrainingError(f"--data {self.pictures.where}: one picture is no set to learn")
+            raise TrainingError(
+                f"--data {self.pictures.where}: has one picture; give many, better thousands"
+            )
         self.datasets = (self.pictures,)
         self.teacher = Teacher(options.teacher, setup) if options.teacher else None
         self.model = GAN(_config(options, self.pictures))
-        if options.net != "dcgan" and options.conditional is None:
-            setup.note(_told(self.model.config.classes))
+        if options.conditional is None:
+            setup.note(_told(options.net, self.model.config.classes))
         self.generator = setup.place(self.model.generator)
         self.discriminator = setup.place(self._discriminator())
         if self.teacher is not None:
@@ -258,9 +260,14 @@ def _recipe(options: TrainOptions) -> Recipe:
     return recipe._replace(**chosen)
 
 
-def _told(classes: Sequence[str]) -> str:
+def _told(net: str, classes: Sequence[str]) -> str:
+    if net == "dcgan":
+        return "without classes, which the dcgan preset does not learn"
     if not classes:
-        return "without classes: pictures lie outside of folders, or all in one"
+        return (
+            "without classes, which are the folders in one folder or archive of --data: pictures "
+            "lie outside of them, or all in one"
+        )
     return f"{len(classes)} classes: {', '.join(classes[:12])}{', ...' * (len(classes) > 12)}"
 
 

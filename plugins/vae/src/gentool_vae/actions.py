@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gentool import Context, GentoolError
+from gentool import Context, GentoolError, WeightsError
 from gentool.artifacts import Animation, Figures, File, Grid, Image, check_size
 from gentool.images import name_of, to_size
 from gentool.similarity import psnr, ssim
@@ -98,11 +98,14 @@ def interpolate(
     model: VAE, options: InterpolateOptions, context: Context
 ) -> Iterator[Grid | Animation]:
     """Yield the pictures between two."""
+    there_and_back = 2 * options.steps - 2
+    count = there_and_back if options.layout == "animation" else options.steps
+    side = model.config.size * options.upscale
+    check_size(count, side, side, "--steps")
     ends = [read_square(s, model.config.size, context) for s in (options.start, options.end)]
     a, b = encode(model, ends, context).mean
     there = torch.stack([between(a, b, i / (options.steps - 1)) for i in range(options.steps)])
     # the same noise all the way: only what the latents say changes
-    _check_sheet(model, options, 2 * options.steps, "--steps")
     made = draw(model, there, context, options.detail, lambda _: context.generator())
     frames = [*_enlarged(made, options)]
     name = f"{_stem(options.start)}-{_stem(options.end)}"
@@ -137,7 +140,10 @@ def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterato
 
 def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
     """Yield the pictures of a file of latents."""
-    found = latents.read(model, options.latents[0])
+    try:
+        found = latents.read(model, options.latents[0])
+    except WeightsError as e:
+        raise WeightsError(f"--latents {e}") from e
     _check_sheet(model, options, len(found.names), "--latents")
     made = draw(model, found.mean, context, options.detail, context.generator)
     yield from _sheet(made, found.names, options)
@@ -176,9 +182,7 @@ def _stem(source: Source) -> str:
     return name.rpartition(".")[0] or name
 
 
-def _check_sheet(
-    model: VAE, options: SheetOptions | InterpolateOptions, count: int, flags: str
-) -> None:
+def _check_sheet(model: VAE, options: SheetOptions, count: int, flags: str) -> None:
     if options.layout != "each":
         side = model.config.size * options.upscale
         check_size(count, side, side, flags)

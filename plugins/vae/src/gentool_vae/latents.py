@@ -51,6 +51,8 @@ def read(model: VAE, path: Path) -> Latents:
     Raises:
         WeightsError: the file is missing, damaged, no file of latents, or another model's.
     """
+    if not path.exists():
+        raise WeightsError(f"{path}: no such file")
     header = read_header(path)
     about = _about(header.metadata.get(KEY, ""))
     if about.get("format") != FORMAT:

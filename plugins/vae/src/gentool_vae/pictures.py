@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 TOGETHER = 256  # pictures that go through the networks at once
 
 
-def read_square(source: Source, size: int, context: Context) -> Tensor:
-    """A picture as the networks want it, (3,S,S) in 0..1 on the CPU; a note says what was done.
+def read_square(source: Source, size: int, context: Context, tell_size: bool = True) -> Tensor:
+    """A picture as the networks want it, (3,S,S) in 0..1 on the CPU; notes say what was done.
 
     The middle square is brought to the size, transparency becomes white, values become bytes.
     """
@@ -27,7 +27,7 @@ def read_square(source: Source, size: int, context: Context) -> Tensor:
     if picture.alpha is not None:
         context.progress.note(f"{name_of(source)}: what is transparent became white")
     height, width = picture.pixels.shape[1:]
-    if (height, width) != (size, size):
+    if tell_size and (height, width) != (size, size):
         context.progress.note(
             f"{name_of(source)}: brought from {width}x{height} to {size}x{size}, which these "
             "weights are for"
@@ -39,9 +39,14 @@ def read_squares(
     sources: Sequence[Source], size: int, context: Context, what: str
 ) -> Iterator[tuple[Source, Tensor]]:
     """Those of a batch that can be read, each with its square; the others are told."""
+    several = len(sources) > 1
+    if several:
+        context.progress.note(
+            f"{len(sources)} pictures, brought to {size}x{size}, which these weights are for"
+        )
 
     def each(source: Source) -> Iterator[tuple[Source, Tensor]]:
-        yield source, read_square(source, size, context)
+        yield source, read_square(source, size, context, tell_size=not several)
 
     yield from context.batch(each, sources, what)
 
