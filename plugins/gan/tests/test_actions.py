@@ -11,7 +11,7 @@ from skimage import data
 import gentool
 from gentool import GentoolError, UsageError, weights
 from gentool.cli.main import invoke
-from gentool_gan.latents import draw, slerp, walk
+from gentool_gan.latents import draw, walk
 from gentool_gan.nets import GAN, Config
 from gentool_gan.options import InterpolateOptions
 from gentool_gan.project import STARTS, fit
@@ -103,17 +103,11 @@ def test_interpolate_ends_where_it_began(gan, tmp_path):
         assert animation.n_frames == 12
 
 
-def test_walks_keep_the_length_of_their_latents():
+def test_a_walk_passes_through_every_latent():
     a, b = torch.randn(2, 400)
-    middle = slerp(a, b, 0.5)
-    assert middle.norm() == pytest.approx((a.norm() + b.norm()).item() / 2, rel=1e-3)
-    assert torch.dot(middle, a) / a.norm() == pytest.approx(
-        (torch.dot(middle, b) / b.norm()).item(), rel=1e-3
-    )
-    assert torch.allclose(slerp(a, b, 0.0), a, atol=1e-5)
-    assert torch.allclose(slerp(a, a, 0.3), a, atol=1e-5)
     path = walk(torch.stack([a, b]), 5)
     assert path.shape == (10, 400)
+    assert torch.allclose(path[0], a, atol=1e-5)
     assert torch.allclose(path[5], b, atol=1e-5)
 
 

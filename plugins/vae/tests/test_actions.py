@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 import gentool
 from gentool import GentoolError, UsageError, WeightsError
 from gentool.cli.main import invoke
-from gentool_vae.actions import between
 
 
 @pytest.fixture
@@ -131,15 +130,6 @@ def test_interpolation_begins_and_ends_with_the_reconstructions(vae, photos):
         assert torch.allclose(frame, vae.reconstruct(image=end)[0].tensors[1], atol=1e-5)
     (film,) = vae.interpolate(start=ends[0], end=ends[1], steps=5, layout="animation")
     assert len(film.frames) == 8  # there and back, no end shown twice
-
-
-def test_between_keeps_the_length_of_latents():
-    a, b = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)).mul(3).unbind()
-    b = b * a.norm() / b.norm()
-    for share in (0.0, 0.3, 0.5, 1.0):
-        assert between(a, b, share).norm().item() == pytest.approx(a.norm().item(), rel=1e-4)
-    assert torch.allclose(between(a, a, 0.4), a)
-    assert torch.allclose(between(a, -a, 0.0), a)
 
 
 def test_encode_and_decode_give_the_reconstruction(file, vae, photos, tmp_path):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gentool import Context, GentoolError, UsageError, WeightsError
 from gentool.errors import did_you_mean
+from gentool.latents import slerp
 from gentool.weights import fingerprint, read_header, read_tensors
 from gentool_gan.nets import GAN
 
@@ -59,24 +60,10 @@ def class_numbers(model: GAN, names: Sequence[str] | None) -> list[int]:
 def walk(latents: Tensor, steps: int) -> Tensor:
     """Latents (K,L) with ``steps`` from each to the next -> (K*steps,L), back to the first.
 
-    The last leg leads back to the first. On great circles, and in length from one to the next:
-    the straight line between two normal draws passes through a middle where no draw ever lies
-    (White 2016, arXiv:1609.04468).
+    The last leg leads back to the first.
     """
     legs = zip(latents, latents.roll(-1, 0), strict=True)
     return torch.stack([slerp(a, b, i / steps) for a, b in legs for i in range(steps)])
-
-
-def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """The vector (L,) a share of the way from ``a`` to ``b``, in angle and in length."""
-    long_a, long_b = (v.norm().clamp(min=1e-12) for v in (a, b))
-    cosine = torch.dot(a / long_a, b / long_b).clamp(-1, 1)
-    angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # the same or opposite: there is no one circle
-        return torch.lerp(a, b, share)
-    weight_a, weight_b = ((1 - share) * angle).sin() / long_a, (share * angle).sin() / long_b
-    on_circle: Tensor = (weight_a * a + weight_b * b) / angle.sin()
-    return on_circle * torch.lerp(long_a, long_b, share)
 
 
 def pack(model: GAN, latents: Tensor, labels: Tensor | None) -> bytes:

@@ -11,6 +11,7 @@ from torch import Tensor
 from gentool import Context, GentoolError, WeightsError
 from gentool.artifacts import Animation, Figures, File, Grid, Image, check_size
 from gentool.images import name_of, to_size
+from gentool.latents import slerp
 from gentool.similarity import psnr, ssim
 from gentool_vae import latents
 from gentool_vae.likelihood import bits_per_dimension, negative_bound
@@ -104,7 +105,7 @@ def interpolate(
     check_size(count, side, side, "--steps")
     ends = [read_square(s, model.config.size, context) for s in (options.start, options.end)]
     a, b = encode(model, ends, context).mean
-    there = torch.stack([between(a, b, i / (options.steps - 1)) for i in range(options.steps)])
+    there = torch.stack([slerp(a, b, i / (options.steps - 1)) for i in range(options.steps)])
     # the same noise all the way: only what the latents say changes
     made = draw(model, there, context, options.detail, lambda _: context.generator())
     frames = [*_enlarged(made, options)]
@@ -113,17 +114,6 @@ def interpolate(
         yield Animation([*frames, *frames[-2:0:-1]], options.fps, name=name)
     else:
         yield Grid(frames, columns=options.steps, name=name)
-
-
-def between(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Spherical interpolation of latents (D,): in between they keep the length that latents have.
-
-    (White 2016, "Sampling Generative Networks", section 2.1.)
-    """
-    angle = torch.nn.functional.cosine_similarity(a, b, 0).clamp(-1, 1).acos()
-    if angle.sin() < 1e-3:
-        return torch.lerp(a, b, share)
-    return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
 
 
 def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterator[File]:
