@@ -12,6 +12,7 @@ from torch import Tensor
 from gentool import Context
 from gentool.artifacts import File, Image
 from gentool.images import name_of, square
+from gentool.similarity import psnr
 from gentool_gan.latents import class_numbers, pack
 from gentool_gan.nets import GAN
 from gentool_gan.options import ProjectOptions
@@ -40,6 +41,8 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
             latent, label = fit(model, target.clone(), candidates, options.steps, generator)
         found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
         made_from = {"image": name_of(source)}
+        near = psnr(found[None], target[None].cpu()).item()
+        context.progress.note(f"{name_of(source)}: PSNR {near:.2f} dB")
         yield Image(found, name=picture.name, made_from=made_from)
         names = label[None] if model.config.classes else None
         data = pack(model, latent[None], names)
