@@ -3,7 +3,7 @@
     python benchmarks/weights.py [--only NAME ...] [--also NAME LABEL=PATH ...]... [-o out/weights]
         --pairs DIR [--peer DIR] --teacher FILE...      adain, perceptual, gatys
         --photos PACK...                                perceptual
-        --judge SCRIPT [-n 10000] [--seeds 3]           gan, vae, of either set:
+        --judge SCRIPT [-n N] [--seeds N]               gan, vae, of either set:
         --cifar ARCHIVE [--classifier RUN]                  gan, vae
         --clothing ARCHIVE                                  gan-clothing, vae-clothing
         --lossless PACK [--pictures N]                  cnn-ae
@@ -30,6 +30,7 @@ import argparse
 import functools
 import html
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -37,6 +38,9 @@ import torch
 from measure import ROOT
 
 FLOOR = "real pictures (floor)"
+# samples a seed, and seeds, unless -n and --seeds say otherwise; the GAN's bar asks for these
+SAMPLES = {"gan": (10_000, 3), "vae": (5_000, 1), "gan-clothing": (3_000, 1)}
+SAMPLES["vae-clothing"] = SAMPLES["gan-clothing"]
 
 
 def bars(name, rows):
@@ -68,7 +72,7 @@ def bars(name, rows):
     if name == "gatys":
         share = rows["teachers"]["share of time, end"]
         reached = share != "not reached" and share <= 0.1
-        return {"a tenth of the standard recipe's time to its end's loss": reached}
+        return {"with the teachers, a tenth of the usual recipe's time to its end's loss": reached}
     return {}
 
 
@@ -144,7 +148,18 @@ def _gan(a, sets, name, archive):
                 Grid([*made[:64]], columns=8).save(target.with_name(f"{label}.png"))
             if labels is not None:
                 right[f"{label}/{seed}"] = labels
-    return _judged(a, sets, files, right, archive)
+    about, rows = _judged(a, sets, files, right, archive)
+    shown = {label: {"pictures shown": _shown_to(path)} for label, path in sets.items()}
+    return about, {label: shown.get(label, {}) | row for label, row in rows.items()}
+
+
+def _shown_to(path):
+    """How many real pictures a GAN's discriminator was shown, by the recipe in its weights."""
+    from gentool import weights
+    from gentool_gan.plugin import CARD
+
+    recipe = json.loads(weights.read_header(weights.find(CARD, path)).metadata["recipe"])
+    return math.prod(recipe[name] for name in ("steps", "batch_size", "accumulate", "devices"))
 
 
 def vae(a, sets):
@@ -213,7 +228,8 @@ def _judged(a, sets, files, labels, archive):
         rows[label] = _means(seeds)
     if "test" in second:
         rows["test pictures"] = second["test"]
-    return f"{a.n} samples a seed, {a.seeds} seeds, against {Path(archive).name}:train/", rows
+    seeds = f"{a.seeds} seeds" if a.seeds > 1 else "seed 0"
+    return f"{a.n:,} samples a seed, {seeds}, against {Path(archive).name}:train/", rows
 
 
 def _classified(a, files, labels):
@@ -287,11 +303,31 @@ MEASURES = {
 
 HEAD = """# Every packaged network on its bars
 
-Written by `python benchmarks/weights.py`, whose docstring says what each figure is. Figures of
-different sections do not compare. `packaged` is what the plugins ship; `peer` is another method's
-pictures, MicroAST's; `dcgan` and `plain` are the baselines; any other row is other weights of the
-same network, `before` those that were packaged earlier. `fd` is the first judge's Frechet
-distance, `copies` the distance to the nearest training picture over that of test pictures.
+Written by `python benchmarks/weights.py`, whose docstring says how each figure is measured.
+Figures of different sections do not compare. A *bar* is what was to be reached.
+
+Rows:
+
+- `packaged`: what the plugins ship; `before`: what they shipped earlier.
+- `peer`: another method's pictures, MicroAST's.
+- `dcgan`, `plain`: the baselines, trained by this project on the same pictures.
+- `real pictures (floor)`: real pictures against others of the same set; nothing comes nearer.
+- Any other row is other weights of the same network.
+
+Figures:
+
+- `content`, `style`, `gram`: distance to the content's features, to the style's statistics, to its
+  Gram matrices.
+- `fd`: Frechet distance to real pictures in the features of the
+  [first judge](data.md#the-judge-of-generated-pictures), in percent of their variance; not an
+  Inception FID. `second judge's fd`: the same in those of a classifier that was trained here.
+- `precision`: share of samples that look like real pictures; `recall`: share of real pictures that
+  samples cover; `taken for their class`: share of samples that the classifier takes for the class
+  they were drawn of.
+- `copies`: distance to the nearest training picture, over that of test pictures; well below 1 would
+  be copying. `near-duplicates`: share of samples that nearly repeat another.
+- `bits/dim`: bits that a value of test pictures takes, by the bound.
+- `% of bits against`: how many more bits the same PSNR takes; fewer where negative.
 """.splitlines()
 
 
@@ -344,11 +380,17 @@ def arguments():
     parser.add_argument("--lossless", type=Path)
     parser.add_argument("--pictures", type=int)
     parser.add_argument("--known-loss", type=float, nargs="+")
-    parser.add_argument("-n", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("-n", type=int)
+    parser.add_argument("--seeds", type=int)
     parser.add_argument("--table", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "out/weights")
     return parser.parse_args()
+
+
+def _sized(a, name):
+    """The arguments, with the number of samples and seeds for that network."""
+    n, seeds = SAMPLES.get(name, (None, None))
+    return argparse.Namespace(**vars(a) | {"n": a.n or n, "seeds": a.seeds or seeds})
 
 
 def main():
@@ -356,11 +398,15 @@ def main():
     a.output.mkdir(parents=True, exist_ok=True)
     kept = a.output / "figures.json"
     figures = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    also = {name: dict(word.split("=", 1) for word in words) for name, *words in a.also}
+    also = {}
+    for name, *words in a.also:
+        also.setdefault(name, {}).update(word.split("=", 1) for word in words)
     for name in a.only:
         (a.output / name).mkdir(exist_ok=True)
         with torch.no_grad() if name != "gatys" else torch.enable_grad():
-            figures[name] = MEASURES[name](a, {"packaged": None, **also.get(name, {})})
+            figures[name] = MEASURES[name](
+                _sized(a, name), {"packaged": None, **also.get(name, {})}
+            )
         kept.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     figures = {name: figures[name] for name in MEASURES if name in figures}
     print(as_table(figures))
