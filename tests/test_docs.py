@@ -27,6 +27,17 @@ def test_every_hook_has_a_test():
             assert f"def test_hook_{name}" in tests, f"no test_hook_{name}"
 
 
+def test_the_action_that_authors_are_shown_is_what_gentool_new_writes():
+    page = (ROOT / "docs/authors.md").read_text(encoding="utf-8")
+    template = (ROOT / "core/gentool/template/method").rglob("*.py.tmpl")
+    written = "".join(path.read_text(encoding="utf-8") for path in template)
+    written = written.replace("$package", "gentool_waves")
+    shown = re.findall(r"```python\n(.*?)```", page.partition("\n## Test")[0], flags=re.DOTALL)
+    assert len(shown) == 3
+    for code in shown:
+        assert code in written, code
+
+
 def test_links_in_the_documents_lead_somewhere():
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("**/plugins/*/README.md")]
     assert len(pages) > 5
