@@ -137,8 +137,9 @@ def _gan(a, sets, name, archive):
 
     from gentool.artifacts import Grid
 
-    files, right = {}, {}
+    files, right, shown = {}, {}, {}
     for label, path in sets.items():
+        shown[label] = _shown_to(path)
         for seed in range(a.seeds):
             made, labels = benchmark.pictures(benchmark.load(path, seed), a.n)
             target = a.output / name / f"{label}-{seed}.npy"
@@ -149,17 +150,17 @@ def _gan(a, sets, name, archive):
             if labels is not None:
                 right[f"{label}/{seed}"] = labels
     about, rows = _judged(a, sets, files, right, archive)
-    shown = {label: {"pictures shown": _shown_to(path)} for label, path in sets.items()}
     return about, {label: shown.get(label, {}) | row for label, row in rows.items()}
 
 
 def _shown_to(path):
-    """How many real pictures a GAN's discriminator was shown, by the recipe in its weights."""
+    """How many real pictures a GAN was shown in its last training, by the recipe in its weights."""
     from gentool import weights
     from gentool_gan.plugin import CARD
 
-    recipe = json.loads(weights.read_header(weights.find(CARD, path)).metadata["recipe"])
-    return math.prod(recipe[name] for name in ("steps", "batch_size", "accumulate", "devices"))
+    recipe = json.loads(weights.read_header(weights.find(CARD, path)).metadata.get("recipe", "{}"))
+    counts = [recipe.get(name) for name in ("steps", "batch_size", "accumulate", "devices")]
+    return {} if None in counts else {"pictures shown": math.prod(counts)}
 
 
 def vae(a, sets):
@@ -311,13 +312,18 @@ Rows:
 - `packaged`: what the plugins ship; `before`: what they shipped earlier.
 - `peer`: another method's pictures, MicroAST's.
 - `dcgan`, `plain`: the baselines, trained by this project on the same pictures.
-- `real pictures (floor)`: real pictures against others of the same set; nothing comes nearer.
+- `real pictures (floor)`: real pictures against others of the same set; no distance is smaller.
+  `test pictures`: real ones that nothing was trained on.
+- `JPEG`, `WebP`, `AVIF`: Pillow's, in the same measurement. `teachers`: gatys with the networks
+  that the packaged one stands in for.
 - Any other row is other weights of the same network.
 
 Figures:
 
 - `content`, `style`, `gram`: distance to the content's features, to the style's statistics, to its
-  Gram matrices.
+  Gram matrices. `nearer than peer`: on how many of the pairs. Of perceptual, each layer's features
+  and Gram matrix: relative squared error against the teacher's.
+- `pictures shown`: to a GAN in its last training. `n`: samples or pictures that were judged.
 - `fd`: Frechet distance to real pictures in the features of the
   [first judge](data.md#the-judge-of-generated-pictures), in percent of their variance; not an
   Inception FID. `second judge's fd`: the same in those of a classifier that was trained here.
@@ -328,6 +334,7 @@ Figures:
   be copying. `near-duplicates`: share of samples that nearly repeat another.
 - `bits/dim`: bits that a value of test pictures takes, by the bound.
 - `% of bits against`: how many more bits the same PSNR takes; fewer where negative.
+- `share of time`: until gatys has the loss that the usual recipe has at its end, or at its best.
 """.splitlines()
 
 

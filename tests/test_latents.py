@@ -20,5 +20,6 @@ def test_slerp_keeps_angle_and_length():
 def test_slerp_of_the_same_of_opposites_and_of_nothing():
     a = torch.randn(64, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(slerp(a, a, 0.3), a, atol=1e-5)
-    assert torch.allclose(slerp(a, -a, 0.0), a)
+    for share, wanted in ((0.0, a), (0.25, a / 2), (1.0, -a)):
+        assert torch.allclose(slerp(a, -a, share), wanted, atol=1e-5)
     assert slerp(a, torch.zeros(64), 0.5).isfinite().all()

@@ -73,7 +73,7 @@ def test_each_result_keeps_its_own_companions(tmp_path):
         output.save(figures("photo"), None)
         output.save(figures("photo"), None)  # replaces that of the same result
     assert files(tmp_path / "out") == [
-        "photo-2-figures.json", "photo-2.png", "photo-figures-2.json", "photo-figures.json",
+        "photo-2.png", "photo-figures-2.json", "photo-figures-3.json", "photo-figures.json",
         "photo.png",
     ]  # fmt: skip
 
@@ -84,6 +84,33 @@ def test_a_companion_has_the_number_of_its_result(tmp_path):
     output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
     output.save(figures("photo"), None)
     assert files(tmp_path) == ["photo-2-figures.json", "photo-2.png", "photo.png"]
+
+
+def test_what_comes_before_its_result_is_not_called_like_the_one_before(tmp_path):
+    preview = artifacts.Image(torch.zeros(3, 4, 4), name="photo", part="preview")
+    for _ in range(2):
+        output = Output(str(tmp_path))
+        for _ in range(2):
+            output.save(preview, None)
+            output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
+            output.save(figures("photo"), None)
+    numbers = ("", "-2", "-3", "-4")
+    assert set(files(tmp_path)) == {
+        *(f"photo{n}.png" for n in numbers),
+        *(f"photo{n}-figures.json" for n in numbers),
+        *(f"photo-preview{n}.png" for n in numbers),
+    }
+
+
+def test_a_strangers_file_is_no_companion_of_a_later_result(tmp_path):
+    (tmp_path / "o.png").write_text("of a run before")
+    (tmp_path / "o-2-figures.json").write_text("notes")
+    output = Output(str(tmp_path / "o.png"))
+    for _ in range(2):
+        output.save(artifacts.Image(torch.zeros(3, 4, 4), name="photo"), None)
+    output.save(figures("photo"), None)
+    assert (tmp_path / "o-2-figures.json").read_text() == "notes"
+    assert "o-2-figures-2.json" in files(tmp_path)
 
 
 def test_an_output_file_is_replaced_with_its_companions(tmp_path):

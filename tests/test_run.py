@@ -367,6 +367,14 @@ def test_a_file_whose_name_is_no_text_is_as_good_as_any(run, pictures):
     assert "file: caf\\udce9.png" in shown.stdout
 
 
+def test_provenance_tells_the_precision_of_each_run(pictures):
+    method = gentool.load("adain", precision="bf16", seed=0)
+    fresh = method.context()
+    made = method.stylize(content=pictures / "content.png", style=pictures / "style.png")
+    assert made.provenance[0]["precision"] == "bf16"
+    assert fresh.compute.used == "fp32"  # that run computed nothing
+
+
 def test_provenance_names_the_weights_that_were_read(pictures, tmp_path):
     path = tmp_path / "w.safetensors"
     shutil.copy(gentool.load("adain").weights, path)

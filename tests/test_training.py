@@ -45,6 +45,13 @@ def test_previews_are_pictures(tmp_path):
         assert preview.size == (8, 8)
 
 
+def test_the_end_is_previewed_unless_nobody_wants_previews(tmp_path):
+    tiny.train(tmp_path / "none", steps=2, preview_every=0)
+    assert not (tmp_path / "none/previews").exists()
+    tiny.train(tmp_path / "timed", tiny.TinyTrainer(pause=0.01), minutes=0.005, preview_every=9999)
+    assert len([*(tmp_path / "timed/previews").iterdir()]) == 1
+
+
 def test_epochs_and_minutes_end_a_training(tmp_path):
     trainer, done = tiny.train(tmp_path / "epochs", epochs=2.0)
     assert done

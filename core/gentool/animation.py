@@ -52,6 +52,7 @@ def encode(
     check_suffix(suffix)
     if not frames or len({frame.size for frame in frames}) > 1:
         raise OutputError("an animation needs frames, all of one size")
+    encoding.check_sides(frames[0].size, suffix, "make it smaller")
     if not 0 < fps <= 100:
         raise OutputError(f"an animation has up to 100 frames a second, not {fps:g}")
     write = _mp4 if suffix.lower() == ".mp4" else _pillow

@@ -37,6 +37,7 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
+    # holds the precision once it was entered; a frozen class cannot have a flag that is set
     _entered: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property

@@ -31,7 +31,8 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "WEBP": {"quality": 92, "method": 4},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
-_LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # sides that their encoders take, pixels
+# sides that encoders take, pixels
+_LONGEST = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535}
 _DESCRIPTION = 0x010E  # EXIF ImageDescription: the one text field that all these formats share
 _SOFTWARE = 0x0131
 
@@ -46,6 +47,20 @@ def check_suffix(suffix: str) -> None:
         raise OutputError(
             f"gentool writes {' '.join(_FORMATS)}, not '{suffix}'"
             f"{did_you_mean(suffix.lower(), _FORMATS)}"
+        )
+
+
+def check_sides(size: tuple[int, int], suffix: str, remedy: str) -> None:
+    """Refuse a picture of width and height that a format does not hold.
+
+    Raises:
+        OutputError: it is larger, with the remedy.
+    """
+    longest = _LONGEST.get(suffix.lower())
+    if longest and max(size) > longest:
+        raise OutputError(
+            f"a {suffix} takes up to {longest:,} pixels a side, and this is "
+            f"{size[0]}x{size[1]}; {remedy}"
         )
 
 
@@ -64,12 +79,7 @@ def encode(image: PIL.Image.Image, suffix: str, metadata: Mapping[str, Any] | No
 
     check_suffix(suffix)
     format_ = _FORMATS[suffix.lower()]
-    longest = _LONGEST.get(format_)
-    if longest and max(image.size) > longest:
-        raise OutputError(
-            f"a {suffix} takes up to {longest:,} pixels a side, and this is "
-            f"{image.width}x{image.height}; take .png"
-        )
+    check_sides(image.size, suffix, "take .png")
     options = dict(_SAVE_OPTIONS.get(format_, {}))
     if image.mode == "RGBA" and format_ in ("JPEG", "BMP"):  # neither holds alpha
         white = PIL.Image.new("RGB", image.size, "white")

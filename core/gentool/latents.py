@@ -20,7 +20,7 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     long_a, long_b = (v.norm().clamp(min=1e-12) for v in (a, b))
     cosine = torch.dot(a / long_a, b / long_b).clamp(-1, 1)
     angle = torch.arccos(cosine)
-    if angle.sin() < 1e-4:  # the same or opposite: there is no one circle
+    if angle.sin() < 1e-3:  # the same or opposite, to rounding: there is no one circle
         return torch.lerp(a, b, share)
     weight_a, weight_b = ((1 - share) * angle).sin() / long_a, (share * angle).sin() / long_b
     on_circle: Tensor = (weight_a * a + weight_b * b) / angle.sin()

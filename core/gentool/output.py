@@ -45,7 +45,9 @@ class Output:
     ) -> None:
         self.label, self.inputs = label, [*inputs]
         self._companions: dict[tuple[str, str], Path] = {}
-        self._last: tuple[str, Path] | None = None  # the result that was written last, its name
+        self._last: tuple[str, Path] | None = None  # the result that was written last: name, file
+        self._early: set[str] = set()  # parts whose result is yet to come
+        self._leading: set[str] = set()  # parts that come before their result
         self._written: set[str] = set()  # parts
         self.file: Path | None = None
         self.folder = Path()
@@ -78,8 +80,12 @@ class Output:
             OutputError: it could not be written; nothing half-written is left.
         """
         path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{artifact.suffix}"
+        beside = path
         if artifact.part:
-            beside = self._last[1] if self._last and self._last[0] == artifact.name else path
+            result = self._result_of(artifact)
+            if result is None:
+                self._early.add(artifact.part)
+            beside = result or path
             path = path.with_name(f"{beside.stem}-{artifact.part}{artifact.suffix}")
         data = artifact.encode(path.suffix, metadata)
         kind = (artifact.name, artifact.part)
@@ -87,7 +93,7 @@ class Output:
             path, replace = self._companions[kind], True
         else:  # what comes second gets a number
             replace = (
-                self.file is not None
+                beside == self.file
                 and (self._again or not artifact.part)
                 and artifact.part not in self._written
                 and not _is_one_of(path, self.inputs)
@@ -101,9 +107,17 @@ class Output:
         if artifact.part:
             self._companions[kind] = path
         else:
+            self._leading |= self._early
+            self._early.clear()
             self._companions.clear()
             self._last = (artifact.name, path)
         return path
+
+    def _result_of(self, companion: Artifact) -> Path | None:
+        """The file of the result that a companion belongs to, if it was written before it."""
+        if self._last is None or self._last[0] != companion.name:
+            return None
+        return None if companion.part in self._leading else self._last[1]
 
 
 def _check_file(

@@ -121,7 +121,7 @@ class _Loop:
             folder.take()
         self.log = log.Log(run, method, display, setup, after=self.at.steps)
         self.log.load_state(self.at.log)
-        self.saved = self.previewed = self.at.steps or -1
+        self.saved, self.previewed = self.at.steps or -1, -1
 
     def prepare(self) -> None:
         """What processes do together, once each of them is ready."""
@@ -177,12 +177,12 @@ class _Loop:
                 self.log.check(self.at.steps)  # of what is recorded nothing is left to check
                 if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
                     self._record(Moment(self.at.steps, share))
-                # how it is at the end; after Ctrl-C nobody wants to wait for it
+                if self.saved != self.at.steps:
+                    self._look(preview=False, save=True)
+                # how it is at the end, once that is saved; after Ctrl-C nobody wants to wait for it
                 wanted = share >= 1 and self.plan.preview_every > 0
-                self._look(
-                    preview=wanted and self.previewed != self.at.steps,
-                    save=self.saved != self.at.steps,
-                )
+                if wanted and self.previewed != self.at.steps:
+                    self._look(preview=True, save=False)
         finally:
             self.log.close()
             for feed in self.feeds:

@@ -178,9 +178,13 @@ def test_provenance_tells_the_precision_that_was_computed_in(files):
     assert asked.sample().provenance[0]["precision"] == "fp32"
 
 
-def test_every_label_is_drawn(gan):
+def test_every_label_is_drawn(gan, tmp_path):
+    one = tmp_path / "one.safetensors"
+    save_file({"latents": torch.zeros(1, 16)}, one)
     assert [image.name for image in gan.sample(label=["dog", "cat"])] == ["dog-0000", "cat-0001"]
     assert len(gan.sample(n=3, label=["dog", "cat"])) == 3
+    with pytest.raises(UsageError, match="--label: 2 for 1 of --latents; name fewer"):
+        gan.sample(latents=[one], label=["dog", "cat"])
     walks = [InterpolateOptions(label=label).count for label in (None, ["dog"], ["dog"] * 7)]
     assert walks == [6, 6, 7]
 

@@ -38,8 +38,8 @@ Measured: TypeAlias = tuple[str, dict[str, float]]  # a pair's name and figures
     "--features",
     multiple=True,
     default=("perceptual",),
-    show_default="perceptual",
-    help="A feature network's name or safetensors file; given again for each further one.",
+    help="A feature network's name or safetensors file; given again for each further one "
+    "(default: perceptual).",
 )
 @click.option("--weights", help="A packaged set's name, a file, or a training run's folder.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")

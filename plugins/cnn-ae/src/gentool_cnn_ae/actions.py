@@ -91,7 +91,7 @@ def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator
     codec = Codec(model, context)
 
     def each(source: Source) -> Iterator[Image]:
-        picture = _read(source, context)
+        picture = context.read(source)
         sigma = options.sigma
         if sigma is None:
             sigma = 255 * noise_of(picture.pixels, picture.alpha)

@@ -35,7 +35,7 @@ class DecompressOptions(Options):
         for path in given:
             inside = [path]
             if path.is_dir():
-                inside = sorted(p for p in path.iterdir() if p.suffix.lower() == ".gta")
+                inside = sorted(p for p in path.glob("*") if p.suffix.lower() == ".gta")
             if not inside:
                 raise ValueError(f"no .gta files in the folder {path}")
             found += inside

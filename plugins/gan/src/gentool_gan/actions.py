@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gentool import Context, GentoolError
+from gentool import Context, GentoolError, UsageError
 from gentool.artifacts import Animation, Grid, Image, check_size
 from gentool.compute import exactly
 from gentool.images import to_size
@@ -89,7 +89,9 @@ def _chosen(
     """Latents (N,L) and labels (N,): of files or drawn; --label counts before what they have."""
     named = class_numbers(model, options.label)
     if options.latents:
-        found = unpack(model, options.latents, context)
+        found = unpack(model, options.latents, context, keep_classes=not named)
+        if len(found) < len(named):
+            raise UsageError(f"--label: {len(named)} for {len(found)} of --latents; name fewer")
     else:
         found = [draw(model, context, k) for k in range(options.count)]
     latents = torch.stack([latent for latent, _ in found])

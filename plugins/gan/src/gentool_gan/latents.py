@@ -77,13 +77,22 @@ def pack(model: GAN, latents: Tensor, labels: Tensor | None) -> bytes:
     return save(content, {"about": about})
 
 
-def unpack(model: GAN, paths: Sequence[Path], context: Context) -> list[tuple[Tensor, int]]:
-    """Latents (L,) of files, one after another, each with its class, drawn where it has none.
+def unpack(
+    model: GAN, paths: Sequence[Path], context: Context, keep_classes: bool
+) -> list[tuple[Tensor, int]]:
+    """Latents (L,) of files, one after another, each with a class: its own, or drawn.
+
+    Args:
+        model: whose latents.
+        paths: of the files.
+        context: draws the classes of those that have none.
+        keep_classes: take the files' own; others may be named instead.
 
     Raises:
         GentoolError: one holds no latents, or such of another generator.
     """
-    own, known = fingerprint(model.generator), model.config.classes
+    own = fingerprint(model.generator)
+    known = model.config.classes if keep_classes else ()
     unpacked = list[tuple[Tensor, int]]()
     for path in paths:
         latents, classes, made_by = _read(path, model.config.latent)

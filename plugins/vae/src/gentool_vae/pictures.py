@@ -13,25 +13,29 @@ from gentool.images import name_of, square
 from gentool_vae.nets import VAE, Posterior
 
 if TYPE_CHECKING:
-    from gentool.images import Source
+    from gentool.images import Picture, Source
 
 TOGETHER = 256  # pictures that go through the networks at once
 
 
-def read_square(source: Source, size: int, context: Context, tell_size: bool = True) -> Tensor:
+def read_square(source: Source, size: int, context: Context) -> Tensor:
     """A picture as the networks want it, (3,S,S) in 0..1 on the CPU; notes say what was done.
 
     The middle square is brought to the size, transparency becomes white, values become bytes.
     """
     picture = context.read(source)
-    if picture.alpha is not None:
-        context.progress.note(f"{name_of(source)}: what is transparent became white")
     height, width = picture.pixels.shape[1:]
-    if tell_size and (height, width) != (size, size):
+    if (height, width) != (size, size):
         context.progress.note(
             f"{name_of(source)}: brought from {width}x{height} to {size}x{size}, which these "
             "weights are for"
         )
+    return _square(picture, source, size, context)
+
+
+def _square(picture: Picture, source: Source, size: int, context: Context) -> Tensor:
+    if picture.alpha is not None:
+        context.progress.note(f"{name_of(source)}: what is transparent became white")
     return square(picture, size).mul(255).round() / 255
 
 
@@ -39,16 +43,20 @@ def read_squares(
     sources: Sequence[Source], size: int, context: Context, what: str
 ) -> Iterator[tuple[Source, Tensor]]:
     """Those of a batch that can be read, each with its square; the others are told."""
-    several = len(sources) > 1
-    if several:
-        context.progress.note(
-            f"{len(sources)} pictures, brought to {size}x{size}, which these weights are for"
-        )
+    others = 0
 
     def each(source: Source) -> Iterator[tuple[Source, Tensor]]:
-        yield source, read_square(source, size, context, tell_size=not several)
+        nonlocal others
+        picture = context.read(source)
+        others += picture.pixels.shape[1:] != (size, size)
+        yield source, _square(picture, source, size, context)
 
     yield from context.batch(each, sources, what)
+    if others:
+        context.progress.note(
+            f"{what}: {others} of {len(sources)} pictures were brought to {size}x{size}, which "
+            "these weights are for"
+        )
 
 
 def encode(model: VAE, pictures: Sequence[Tensor], context: Context) -> Posterior:
