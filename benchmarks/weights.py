@@ -316,7 +316,8 @@ Rows:
   `test pictures`: real ones that nothing was trained on.
 - `JPEG`, `WebP`, `AVIF`: Pillow's, in the same measurement. `teachers`: gatys with the networks
   that the packaged one stands in for.
-- Any other row is other weights of the same network.
+- `best`, `end`: of the training that the packaged ones are from, its best checkpoint by its own
+  validation, and its end.
 
 Figures:
 
