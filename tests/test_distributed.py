@@ -61,7 +61,8 @@ def test_each_sample_is_seen_at_most_once_an_epoch(runs):
 
 def test_only_the_first_process_writes_and_logs_the_mean(runs):
     files = {p.name for p in (runs / "two").iterdir()}
-    assert files == {".lock", "run.json", "metrics.jsonl", "weights.safetensors", "checkpoints"}
+    made = {"metrics.jsonl", "weights.safetensors", "checkpoints", "previews"}
+    assert files == {".lock", "run.json", *made}
     curves = []
     for name in ("one", "two"):
         lines = map(json.loads, (runs / name / "metrics.jsonl").read_text().splitlines())
