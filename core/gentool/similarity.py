@@ -33,8 +33,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     if below or beside:
         a, b = (F.pad(p.float(), (0, beside, 0, below), mode="replicate") for p in (a, b))
     rows = a.shape[2] - 2 * REACH
-    ends = (slice(top, min(top + BAND, rows) + 2 * REACH) for top in range(0, rows, BAND))
-    totals = [_similar(a[:, :, rows], b[:, :, rows]).sum((1, 2)) for rows in ends]
+    bands = (slice(top, min(top + BAND, rows) + 2 * REACH) for top in range(0, rows, BAND))
+    totals = [_similar(a[:, :, band], b[:, :, band]).sum((1, 2)) for band in bands]
     return torch.stack(totals).sum(0) / (rows * (a.shape[3] - 2 * REACH))
 
 
