@@ -1,11 +1,12 @@
 """The codec against JPEG, WebP and AVIF, its time and memory, its exactness, and its denoising.
 
-    python benchmarks/cnn_ae.py rate PACK [--pictures N] [--weights FILE] [--table FILE.json]
-    python benchmarks/cnn_ae.py denoise PACK [--pictures N]
+    python benchmarks/cnn_ae.py rate PACK ... [--pictures N] [--weights FILE] [--table FILE.json]
+    python benchmarks/cnn_ae.py denoise PACK ... [--pictures N]
     python benchmarks/cnn_ae.py time [--picture FILE]
     python benchmarks/cnn_ae.py exact
 
-PACK is a folder or an archive of lossless pictures that nothing was trained on.
+PACK is a folder, an archive or a part of one (bench.tar:Urban100/) of lossless pictures that
+nothing was trained on.
 
 rate     bytes of whole files and RGB PSNR of every quality of every codec; BD-rate (Bjøntegaard
          2001, piecewise cubic) per picture and then the mean, over the range of PSNR that both
@@ -14,7 +15,7 @@ rate     bytes of whole files and RGB PSNR of every quality of every codec; BD-r
 denoise  PSNR of pictures with Gaussian noise of 15, 25, 50: as they are, by Pillow's median and
          Gaussian filters (the best of several sizes), and denoised, told the noise and not told
 time     encode plus decode of a 1920 x 1088 picture on two threads, files left out, and peak memory
-exact    symbols and pictures with 1, 2 and 4 threads, and symbols across runs
+exact    files, their symbols and pictures with 1, 2 and 4 threads
 """
 
 import argparse
@@ -31,7 +32,13 @@ from measure import ROOT
 from PIL import Image, ImageFilter
 
 import gentool
+from gentool.images import to_pil
 from gentool.training import Pictures
+from gentool_cnn_ae.basis import STRIDE
+from gentool_cnn_ae.codec import Codec
+from gentool_cnn_ae.container import Container
+from gentool_cnn_ae.options import LEVELS
+from gentool_cnn_ae.tiles import TILE
 
 RANGE = (0.15, 1.0)  # bits a pixel of JPEG
 PILLOW = {
@@ -42,8 +49,8 @@ PILLOW = {
 }
 
 
-def pictures(pack, count=None):
-    found = Pictures([pack], flip=False, split="all")
+def pictures(packs, count=None):
+    found = Pictures(packs, flip=False, split="all")
     chosen = np.linspace(0, len(found) - 1, count or len(found)).round().astype(int)
     return [(found.name(i), found.pixels(i)) for i in dict.fromkeys(chosen.tolist())]
 
@@ -74,14 +81,10 @@ def by_us(method, pixels):
 
 
 def codec_of(method):
-    from gentool_cnn_ae.codec import Codec
-
     return Codec(method.model, method.context())
 
 
 def artifact(decoded):
-    from gentool.images import to_pil
-
     return to_pil(decoded.pixels, decoded.alpha)
 
 
@@ -125,16 +128,16 @@ def pchip(x, y, at):
     )
 
 
-def curves(pack, count, sets, table=None):
+def curves(packs, count, sets, table=None):
     """Bits a pixel and PSNR of every quality for each picture, by codec.
 
     Args:
-        pack: folder or archive of lossless pictures.
+        packs: folders, archives or parts of them, of lossless pictures.
         count: how many of them, or None for all.
         sets: weights of ours, None for the packaged ones, by the name that they get.
         table: file that keeps the points of the other codecs.
     """
-    found = [(n, t.permute(1, 2, 0).contiguous().numpy()) for n, t in pictures(pack, count)]
+    found = [(n, t.permute(1, 2, 0).contiguous().numpy()) for n, t in pictures(packs, count)]
     names, points = [name for name, _ in found], {}
     if table and table.exists():
         kept = json.loads(table.read_text(encoding="utf-8"))
@@ -157,15 +160,15 @@ def savings(points, codec, against):
     return [r for r in rates if r is not None]
 
 
-def rate(pack, count, weights, table):
-    points = curves(pack, count, {"cnn-ae": weights}, table)
+def rate(packs, count, weights, table):
+    points = curves(packs, count, {"cnn-ae": weights}, table)
     print(
         f"{len(points['cnn-ae'])} pictures; mean bits a pixel and mean PSNR of each quality, then "
         "BD-rate"
     )
     for codec, own in points.items():
         print(f"{codec:10s} " + "  ".join(f"{r:.3f} {d:.2f}" for r, d in np.mean(own, 0)))
-    for against in ("JPEG 4:2:0", "JPEG 4:4:4", "WebP"):
+    for against in PILLOW:
         for codec in points:
             known = savings(points, codec, against)
             if codec != against and known:
@@ -176,9 +179,9 @@ def rate(pack, count, weights, table):
                 )
 
 
-def denoise(pack, count):
+def denoise(packs, count):
     method = gentool.load("cnn-ae", seed=0)
-    found = pictures(pack, count)
+    found = pictures(packs, count)
     for sigma in (15, 25, 50):
         table = {}
         for number, (_, tensor) in enumerate(found):
@@ -233,31 +236,33 @@ def timing(path):
 def exact(path):
     method = gentool.load("cnn-ae", seed=0)
     codec, picture = codec_of(method), big(path)
-    results = {}
+    files, symbols, shown = [], [], []
     with torch.inference_mode():
-        data = codec.compress(picture, 4)
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            results[threads] = codec.decompress(data).pixels
-    same = {n: bool((results[n] == results[1]).all()) for n in results}
-    print(f"pictures with 1, 2 and 4 threads: {'identical' if all(same.values()) else same}")
+            files.append(codec.compress(picture, 4))
+            symbols.append(codec.decoded(Container.unpack(files[0], TILE * STRIDE, LEVELS)))
+            shown.append(codec.decompress(files[0]).pixels.numpy())
+    for what, found in (("files", files), ("symbols", symbols), ("pictures", shown)):
+        same = all(np.array_equal(one, found[0]) for one in found)
+        print(f"{what} with 1, 2 and 4 threads: {'identical' if same else 'DIFFERENT'}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["rate", "denoise", "time", "exact"])
-    parser.add_argument("pack", nargs="?", help="for rate and denoise")
-    parser.add_argument("--pictures", type=int, help="so many of the pack, evenly chosen")
+    parser.add_argument("packs", nargs="*", metavar="PACK", help="for rate and denoise")
+    parser.add_argument("--pictures", type=int, help="so many of them all, evenly chosen")
     parser.add_argument("--weights", help="others than the packaged ones")
     parser.add_argument("--table", type=Path, help="for rate: keep the others' points there")
     parser.add_argument("--picture", help="for time and exact: what to resize to 1920 x 1088")
     asked = parser.parse_args()
-    if asked.part in ("rate", "denoise") and not asked.pack:
+    if asked.part in ("rate", "denoise") and not asked.packs:
         parser.error(f"{asked.part} needs a pack")
     if asked.part == "rate":
-        rate(asked.pack, asked.pictures, asked.weights, asked.table)
+        rate(asked.packs, asked.pictures, asked.weights, asked.table)
     elif asked.part == "denoise":
-        denoise(asked.pack, asked.pictures)
+        denoise(asked.packs, asked.pictures)
     elif asked.part == "time":
         timing(asked.picture)
     else:

@@ -17,7 +17,7 @@ def judge(script, real, sets, limit):
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     table = {}
     for line in printed.splitlines():
-        values = {key: float(value) for key, value in re.findall(r"(\w+)=(-?[\d.]+)", line)}
+        values = {key: float(value) for key, value in re.findall(r"(\w+)=(\S+)", line)}
         name = line.split("  ")[0].strip()
         table[files.get(name, Path(name).stem)] = values
     return table

@@ -6,7 +6,7 @@
         --judge SCRIPT [-n N] [--seeds N]               gan, vae, of either set:
         --cifar ARCHIVE [--classifier RUN]                  gan, vae
         --clothing ARCHIVE                                  gan-clothing, vae-clothing
-        --lossless PACK [--pictures N]                  cnn-ae
+        --lossless PACK ... [--pictures N]              cnn-ae
         [--table docs/weights.md]
 
 --also gives further weights to measure: a new run before it is packaged, the weights before, a
@@ -235,11 +235,11 @@ def cnn_ae(a, sets):
     import cnn_ae as benchmark
 
     kept = a.output / "cnn-ae" / "others.json"
-    points = benchmark.curves(str(a.lossless), a.pictures, sets, kept)
+    points = benchmark.curves(a.lossless, a.pictures, sets, kept)
     rows = {}
     for codec in points:
         rows[codec] = {}
-        for against in ("JPEG 4:2:0", "JPEG 4:4:4", "WebP", "AVIF"):
+        for against in benchmark.PILLOW:
             known = benchmark.savings(points, codec, against)
             if codec != against and known:
                 rows[codec][f"% of bits against {against}"] = statistics.fmean(known)
@@ -268,6 +268,18 @@ MEASURES = {
 }
 
 
+NEEDS = {
+    "adain": ["pairs", "teacher"],
+    "perceptual": ["teacher", "photos"],
+    "gan": ["cifar", "judge"],
+    "gan-clothing": ["clothing", "judge"],
+    "vae": ["cifar", "judge"],
+    "vae-clothing": ["clothing", "judge"],
+    "cnn-ae": ["lossless"],
+    "gatys": ["teacher"],
+}
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -282,14 +294,19 @@ def arguments():
     parser.add_argument("--clothing")
     parser.add_argument("--judge", type=Path)
     parser.add_argument("--classifier", type=Path)
-    parser.add_argument("--lossless", type=Path)
+    parser.add_argument("--lossless", nargs="+", metavar="PACK")
     parser.add_argument("--pictures", type=int)
     parser.add_argument("--known-loss", type=float, nargs="+")
     parser.add_argument("-n", type=int)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--table", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "out/weights")
-    return parser.parse_args()
+    a = parser.parse_args()
+    for name in a.only:  # hours before it would be missed
+        for needed in NEEDS[name]:
+            if not getattr(a, needed):
+                parser.error(f"{name} needs --{needed}")
+    return a
 
 
 def _sized(a, name):
