@@ -1,5 +1,6 @@
 """Gatys' method on tiny random feature networks and real pictures."""
 
+import re
 import sys
 
 import numpy as np
@@ -153,6 +154,7 @@ def test_two_styles_make_one_file_and_several_contents_a_batch(flags, tmp_path, 
     line += [*flags["features"], "--steps", 1, "--content-size", 64, "--init", "content"]
     one = [*line, "--content", flags["content"], "-o", tmp_path / "one.png"]
     assert invoke([str(word) for word in one]) == 0, capsys.readouterr().err
+    assert re.search(r"content.png: painted at 64x\d+ instead of", capsys.readouterr().err)
     two = [*line, "--content", flags["content"], flags["style"], "-o", tmp_path / "two.png"]
     assert invoke([str(word) for word in two]) == 2
     assert "give a folder" in capsys.readouterr().err

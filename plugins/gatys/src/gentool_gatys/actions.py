@@ -56,6 +56,12 @@ def stylize(_model: Gatys, options: StylizeOptions, context: Context) -> Iterato
         content = context.read(source)
         pixels = resize(visible(content), options.content_size or None)
         painting.check_size(pixels)
+        if pixels.shape != content.pixels.shape:
+            (height, width), (tall, wide) = pixels.shape[1:], content.pixels.shape[1:]
+            context.progress.note(
+                f"{name_of(source)}: painted at {width}x{height} instead of {wide}x{tall}; "
+                "--content-size says how large, 0 keeps its size and takes longer"
+            )
         alpha = None if content.alpha is None else resize(content.alpha, max(pixels.shape))
         fitted = [to_size(mask, pixels.shape[1:]) for mask in masks]
         pictures = Pictures(pixels, [visible(style) for style in styles], fitted, first)
