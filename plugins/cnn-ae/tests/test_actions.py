@@ -92,6 +92,17 @@ def test_transparency_grey_and_16_bits(tmp_path, capsys):
     assert {back["grey"].mode, back["wide"].mode} == {"L"}
 
 
+def test_colours_that_nobody_sees_cost_nothing(method):
+    rgba = np.dstack([data.coffee()[:128, :128], np.full((128, 128), 255, np.uint8)])
+    rgba[:, 64:, 3] = 0
+    sizes = []
+    for hidden in (255, np.random.default_rng(0).integers(0, 256, (128, 64, 3))):
+        rgba[:, 64:, :3] = hidden
+        (found,) = method.run("compress", input=[Image.fromarray(rgba)])
+        sizes.append(len(found.data))
+    assert sizes[0] == sizes[1]
+
+
 BAD = {
     "compress --input P --quality 9": "--quality: must be between 1 and 8, got 9",
     "compress --input P --quality 0": "--quality: must be between 1 and 8, got 0",

@@ -11,7 +11,7 @@ import torch
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Figures, File, Image
-from gentool.images import area, name_of
+from gentool.images import area, name_of, visible
 from gentool.similarity import psnr, ssim
 from gentool_cnn_ae import container
 from gentool_cnn_ae.codec import Codec
@@ -23,6 +23,7 @@ from gentool_cnn_ae.options import (
     DenoiseOptions,
     ReconstructOptions,
 )
+from gentool_cnn_ae.tiles import Tiled
 
 if TYPE_CHECKING:
     from gentool.images import Picture, Source
@@ -36,7 +37,7 @@ def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterat
 
     def each(source: Source) -> Iterator[File]:
         picture = _read(source, context)
-        data = codec.compress(picture.pixels, options.quality - 1, picture.alpha)
+        data = codec.compress(visible(picture), options.quality - 1, picture.alpha)
         context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
         yield File(data, ".gta", picture.name, made_from={"input": name_of(source)})
 
@@ -64,7 +65,7 @@ def reconstruct(
 
     def each(source: Source) -> Iterator[Image | Figures]:
         picture = _read(source, context)
-        pixels = picture.pixels
+        pixels = visible(picture)
         data = codec.compress(pixels, options.quality - 1, picture.alpha)
         found = codec.decompress(data)
         # as they would be written, in whole grey levels
@@ -88,7 +89,7 @@ def reconstruct(
 
 def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator[Image]:
     """Yield every picture with less noise."""
-    codec = Codec(model, context)
+    tiled = Tiled(model, context)
 
     def each(source: Source) -> Iterator[Image]:
         picture = context.read(source)
@@ -96,7 +97,7 @@ def denoise(model: CnnAe, options: DenoiseOptions, context: Context) -> Iterator
         if sigma is None:
             sigma = 255 * noise_of(picture.pixels, picture.alpha)
             context.progress.note(f"{name_of(source)}: noise of about {sigma:.1f} grey levels")
-        pixels = codec.denoise(picture.pixels, sigma / 255)
+        pixels = tiled.denoise(picture.pixels, sigma / 255, picture.alpha)
         yield Image(pixels, picture.alpha, picture.name, {"input": name_of(source)})
 
     yield from context.batch(each, options.input, "denoise", area)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import constriction
 import numpy as np
@@ -55,6 +55,24 @@ class Alphabets:
 BYTE = constriction.stream.model.Categorical(np.full(256, 1 / 256), perfect=False)
 
 
+class Part(NamedTuple):
+    """Symbols that are coded at once, (positions, channels), and what is expected of them.
+
+    Attributes:
+        at: positions on the board, (positions,).
+        own: channels.
+        centre: rounded means.
+        tables: numbers of the range coder's models.
+        radii: how far from the centre a symbol may be without escaping.
+    """
+
+    at: Tensor
+    own: slice
+    centre: Array
+    tables: Array
+    radii: Array
+
+
 class Board:
     """The symbols of one tile that are known, as contexts see them.
 
@@ -66,11 +84,8 @@ class Board:
         self.symbols = torch.zeros(height + 2, width + 2, latents, dtype=torch.float64)
         self._squares = [_squares(height, width, odd) for odd in (False, True)]
 
-    def parts(self, prior: ExactPrior) -> Iterator[tuple[slice, Array, Array, Array, Tensor]]:
-        """Each part in order: its channels, rounded means, tables, radii, and where it is.
-
-        The caller must :meth:`learn` the part's symbols before the next.
-        """
+    def fill(self, prior: ExactPrior, code: Callable[[Part], Array]) -> None:
+        """Let ``code`` tell the symbols of every part in order; it sees those before it."""
         for number, own in enumerate(prior.groups):
             for odd in (False, True):
                 at = self._squares[odd]
@@ -79,12 +94,9 @@ class Board:
                 means, scales = prior.guess(number, odd, self.symbols, at)
                 centre = (means + SHIFTS // 2) >> 3
                 tables = (scales * SHIFTS + (means - SHIFTS * centre + SHIFTS // 2)).astype("i2")
-                yield own, centre, tables, RADII[scales], at
-
-    def learn(self, own: slice, at: Tensor, values: Array) -> None:
-        """Take in a part's symbols (positions, channels)."""
-        seen = torch.from_numpy(values.clip(-FAR, FAR).astype(np.float64))
-        self.symbols.view(-1, self.symbols.shape[2])[at, own] = seen
+                values = code(Part(at, own, centre, tables, RADII[scales]))
+                seen = torch.from_numpy(values.clip(-FAR, FAR).astype(np.float64))
+                self.symbols.view(-1, self.symbols.shape[2])[at, own] = seen
 
 
 def _squares(height: int, width: int, odd: bool) -> Tensor:
@@ -93,9 +105,9 @@ def _squares(height: int, width: int, odd: bool) -> Tensor:
     return (rows + 1) * (width + 2) + columns + 1
 
 
-def inside(at: Tensor, width: int) -> tuple[Tensor, Tensor]:
+def inside(at: Tensor, width: int) -> tuple[Array, Array]:
     """Rows and columns without the frame."""
-    return at // (width + 2) - 1, at % (width + 2) - 1
+    return (at // (width + 2) - 1).numpy(), (at % (width + 2) - 1).numpy()
 
 
 def encode(
@@ -115,29 +127,39 @@ def encode(
         The bytes, and the symbols (h,w,latents) int32 that decoding gives.
     """
     height, width, latents = wanted.shape
-    board, coder = Board(height, width, latents), constriction.stream.queue.RangeEncoder()
+    coder = constriction.stream.queue.RangeEncoder()
     symbols = np.rint(wanted).astype(np.int32)
-    for own, centre, tables, radii, at in board.parts(prior):
-        rows, columns = (x.numpy() for x in inside(at, width))
-        off = symbols[rows, columns, own] - centre
+
+    def code(part: Part) -> Array:
+        place = *inside(part.at, width), part.own
+        off = symbols[place] - part.centre
         if price is not None:
-            nearer = off - np.sign(off)
-            miss = wanted[rows, columns, own] - centre
-            worth = price[own] * ((miss - nearer) ** 2 - (miss - off) ** 2)
-            saved = alphabets.bits(off, tables, radii) - alphabets.bits(nearer, tables, radii)
-            off = np.where(saved > worth, nearer, off)
-            symbols[rows, columns, own] = centre + off
-        values = centre + off
-        escaped = np.abs(off) > radii
-        letters = np.where(escaped, 2 * radii + 1, off + radii).astype(np.int32).ravel()
-        for table, places in by_table(tables):
+            miss = wanted[place] - part.centre
+            off = _worthwhile(off, miss, price[part.own], part, alphabets)
+        symbols[place] = values = part.centre + off
+        escaped = np.abs(off) > part.radii
+        letters = np.where(escaped, 2 * part.radii + 1, off + part.radii).astype(np.int32).ravel()
+        for table, places in by_table(part.tables):
             coder.encode(letters[places], alphabets.models[table])
         if escaped.any():
             beyond = (values[escaped] + LARGEST + 1).astype(np.int32)
             coder.encode(beyond >> 8, BYTE)
             coder.encode(beyond & 255, BYTE)
-        board.learn(own, at, values)
+        return values
+
+    Board(height, width, latents).fill(prior, code)
     return packed(coder.get_compressed()), symbols
+
+
+def _worthwhile(off: Array, miss: Array, price: Array, part: Part, alphabets: Alphabets) -> Array:
+    """Symbols ``off`` the centre, or one nearer to it, if that saves more than its error costs.
+
+    ``miss`` is how far off they should be.
+    """
+    nearer = off - np.sign(off)
+    worth = price * ((miss - nearer) ** 2 - (miss - off) ** 2)
+    before, after = (alphabets.bits(x, part.tables, part.radii) for x in (off, nearer))
+    return np.where(before - after > worth, nearer, off)
 
 
 def decode(
@@ -149,22 +171,23 @@ def decode(
         ValueError: they are not what :func:`encode` makes.
     """
     height, width, latents = size
-    board = Board(height, width, latents)
     coder = constriction.stream.queue.RangeDecoder(unpacked(data))
     symbols = np.zeros(size, np.int32)
-    for own, centre, tables, radii, at in board.parts(prior):
-        row = np.empty(tables.size, np.int64)
-        for table, places in by_table(tables):
+
+    def code(part: Part) -> Array:
+        row = np.empty(part.tables.size, np.int64)
+        for table, places in by_table(part.tables):
             row[places] = coder.decode(alphabets.models[table], len(places))
-        letters = row.reshape(tables.shape)
-        values = centre + letters - radii
-        escaped = letters == 2 * radii + 1
+        letters = row.reshape(part.tables.shape)
+        values = part.centre + letters - part.radii
+        escaped = letters == 2 * part.radii + 1
         if count := int(escaped.sum()):
             high, low = (coder.decode(BYTE, count).astype(np.int64) for _ in range(2))
             values[escaped] = 256 * high + low - LARGEST - 1
-        rows, columns = inside(at, width)
-        symbols[rows.numpy(), columns.numpy(), own] = values
-        board.learn(own, at, values)
+        symbols[*inside(part.at, width), part.own] = values
+        return values
+
+    Board(height, width, latents).fill(prior, code)
     if not coder.maybe_exhausted():
         raise ValueError("bytes are left over")
     return symbols

@@ -6,8 +6,10 @@ CARD = Card(
     name="cnn-ae",
     task="compression",
     summary="Compress pictures with a convolutional autoencoder, and take noise out of them.",
-    paper="Ballé et al. 2018, Variational Image Compression with a Scale Hyperprior, "
-    "arXiv:1802.01436; Cui et al. 2021, Asymmetric Gained Deep Image Compression, arXiv:2003.02012",
+    paper="Ballé et al. 2017, End-to-end Optimized Image Compression, arXiv:1611.01704; Minnen & "
+    "Singh 2020, Channel-wise Autoregressive Entropy Models, arXiv:2007.08739; He et al. 2021, "
+    "Checkerboard Context Model, arXiv:2103.15306; Cui et al. 2021, Asymmetric Gained Deep Image "
+    "Compression, arXiv:2003.02012",
     actions=(
         Action(
             name="compress",
