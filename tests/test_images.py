@@ -11,8 +11,10 @@ import pytest
 import torch
 from skimage import data
 
-from gentool import encoding, images
+from gentool import Context, encoding, images
+from gentool.compute import choose
 from gentool.errors import ImageError
+from gentool.progress import Progress
 
 from .samples import photograph, pixel, saved
 
@@ -381,3 +383,30 @@ def test_square_shows_white_through_what_is_transparent():
     assert torch.equal(found, (1 - alpha).expand(3, -1, -1))
     bright = images.square(images.read(torch.cat([torch.ones(3, 9, 9), torch.rand(1, 9, 9)])), 8)
     assert 0.999 < bright.min() <= bright.max() <= 1
+
+
+class Told(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_context_reads_squares_and_tells_what_became_of_the_rest(tmp_path):
+    told = Told()
+    context = Context(choose("cpu", "fp32"), seed=0, progress=told)
+    rows = np.linspace(0, 255, 12 * 8 * 4).reshape(12, 8, 4).astype(np.uint8)
+    path = saved(PIL.Image.fromarray(rows, "RGBA"), tmp_path / "a.b.png")
+    picture = context.read_square(path, 8)
+    colour, alpha = (torch.from_numpy(p).permute(2, 0, 1) / 255 for p in np.split(rows, [3], 2))
+    wanted = (colour * alpha + 1 - alpha)[:, 2:10]
+    assert torch.allclose(picture.pixels, wanted, atol=1e-6)
+    assert (picture.alpha, picture.name) == (None, "a.b")
+    assert told.notes == [
+        "a.b.png: brought from 8x12 to 8x8, which these weights are for",
+        "a.b.png: what is transparent became white",
+    ]
+    told.notes.clear()
+    assert torch.equal(context.read_square(wanted, 8).pixels, wanted)
+    assert not told.notes

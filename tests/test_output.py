@@ -60,6 +60,11 @@ def test_a_folder_on_a_drive_that_is_not_there_is_one_line(tmp_path, monkeypatch
         Output(f"{tmp_path}/new/")
 
 
+def test_an_input_whose_name_no_system_takes_is_not_the_output(tmp_path):
+    (tmp_path / "o.png").write_text("of a run before")
+    assert Output(str(tmp_path / "o.png"), [tmp_path / ("a" * 300)]).file == tmp_path / "o.png"
+
+
 def figures(name):
     return artifacts.Figures({"psnr": 1.0}, name=name, part="figures")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from gentool.compute import Compute, generator, out_of_memory_explained
 from gentool.errors import GentoolError, UsageError
-from gentool.images import Picture, name_of, read
+from gentool.images import Picture, name_of, read, square
 from gentool.progress import Item, Progress
 
 if TYPE_CHECKING:
@@ -92,6 +92,25 @@ class Context:
         for text in picture.notes:
             self.progress.note(f"{name_of(source)}: {text}")
         return picture
+
+    def read_square(self, source: Source, size: int) -> Picture:
+        """Read a picture's middle square, (3,size,size), and tell what became of the rest.
+
+        It has no alpha: what was transparent is white.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        picture = self.read(source)
+        height, width = picture.pixels.shape[1:]
+        if (height, width) != (size, size):
+            self.progress.note(
+                f"{name_of(source)}: brought from {width}x{height} to {size}x{size}, which these "
+                "weights are for"
+            )
+        if picture.alpha is not None:
+            self.progress.note(f"{name_of(source)}: what is transparent became white")
+        return replace(picture, pixels=square(picture, size), alpha=None)
 
     def batch(
         self,

@@ -138,7 +138,8 @@ def _check_file(
 
 
 def _is_one_of(file: Path, inputs: Iterable[Path]) -> bool:
-    return file.exists() and any(path.exists() and file.samefile(path) for path in inputs)
+    # unlike those of Path these never raise: an input may have a name that is too long
+    return os.path.exists(file) and any(os.path.exists(p) and file.samefile(p) for p in inputs)
 
 
 def _stem(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,6 +12,8 @@ from skimage import data
 import gentool
 from gentool import GentoolError, UsageError, weights
 from gentool.cli.main import invoke
+from gentool.images import to_size
+from gentool_gan.actions import generate
 from gentool_gan.latents import draw, walk
 from gentool_gan.nets import GAN, Config
 from gentool_gan.options import InterpolateOptions
@@ -53,6 +56,16 @@ def test_picture_k_is_the_same_whatever_else_is_drawn(gan):
         assert (a.tensor - b.tensor).abs().max() < 1 / 255
     other = gentool.load("gan", weights=gan.weights, seed=6, device="cpu").sample(n=1)
     assert not torch.allclose(other.tensor, few[0].tensor, atol=1e-3)
+
+
+@pytest.mark.parametrize("label", [None, ["owl", "cat"]])
+def test_a_picture_can_be_had_alone_by_its_number(gan, label):
+    many = gan.sample(n=6, label=label)
+    some = gan.sample(n=2, first=3, label=label)
+    assert [image.name for image in some] == [image.name for image in many[3:5]]
+    assert some[0].name.endswith("-0003")
+    for alone, wanted in zip(some, many[3:5], strict=True):
+        assert torch.allclose(alone.tensor, wanted.tensor, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +122,17 @@ def test_a_walk_passes_through_every_latent():
     assert path.shape == (10, 400)
     assert torch.allclose(path[0], a, atol=1e-5)
     assert torch.allclose(path[5], b, atol=1e-5)
+    corners = torch.eye(2)
+    shares = walk(corners, 4, torch.lerp)
+    assert torch.equal(shares[:5, 1], torch.tensor([0, 0.25, 0.5, 0.75, 1]))
+    assert torch.equal(shares.sum(1), torch.ones(8))
+
+
+def test_a_generator_without_classes_takes_no_labels(plain):
+    latents = torch.stack([draw(plain.model, plain.context(), k)[0] for k in range(2)])
+    made = [*generate(plain.model, latents, None, plain.context())]
+    assert torch.allclose(made[1], plain.sample(n=2)[1].tensor, atol=1e-5)
+    assert len(plain.interpolate(n=2, steps=2, upscale=1)[0].frames) == 4
 
 
 def test_project_finds_a_picture_of_its_own(gan):
@@ -118,6 +142,17 @@ def test_project_finds_a_picture_of_its_own(gan):
     usual = (others - wanted).square().mean((1, 2, 3)).min()
     assert (found.tensor - wanted).square().mean() < usual / 2
     assert latent.part == "latent"
+
+
+def test_project_computes_as_exactly_as_sample(plain):
+    seen = []
+    hook = plain.model.register_forward_hook(
+        lambda *_: seen.append(torch.backends.cudnn.allow_tf32)
+    )
+    plain.project(image=torch.rand(3, 32, 32), steps=2)
+    hook.remove()
+    assert seen
+    assert not any(seen)
 
 
 def test_many_classes_are_looked_at_in_parts():
@@ -131,11 +166,12 @@ def test_many_classes_are_looked_at_in_parts():
     assert max(seen) == STARTS
 
 
-def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path):
+def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path, capsys):
     Image.fromarray(data.chelsea()).resize((60, 45)).save(tmp_path / "tabby.png")
     line = ["run", "gan", "project", "--image", str(tmp_path / "tabby.png"), "--steps", "8"]
     more = ["--weights", str(files / "classes.safetensors"), "--seed", "1", "--label", "dog"]
     assert invoke([*line, *more, "-o", f"{tmp_path}/"]) == 0
+    assert "tabby.png: brought from 60x45 to 32x32" in capsys.readouterr().err
     latents = tmp_path / "tabby-gan-latent.safetensors"
     (again,) = gan.sample(latents=[latents])
     assert again.name == "dog-0000"
@@ -146,14 +182,27 @@ def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path):
     assert (again.tensor.permute(1, 2, 0) - shown).abs().max() < 1.5 / 255
 
 
+def odd(mode):
+    """A picture (50,40) of a mode, and what is seen of it on white, (3,50,40) in 0..1."""
+    rise = np.linspace(0, 1, 50 * 40).reshape(50, 40)
+    if mode == "I;16":
+        wide = (rise * 65535).astype(np.uint16)
+        return Image.fromarray(wide), torch.from_numpy(wide / 65535).float().expand(3, -1, -1)
+    planes = np.stack([rise, rise[:, ::-1], rise[::-1], rise**2], -1)
+    image = Image.fromarray((planes * 255).astype(np.uint8), "RGBA")
+    image = (image if "A" in mode else image.convert("RGB")).convert(mode)
+    rgba = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1) / 255
+    return image, rgba[:3] * rgba[3:] + 1 - rgba[3:]
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "1"])
-def test_any_kind_of_picture_can_be_projected(plain, tmp_path, mode):
-    image = Image.fromarray(data.camera()).resize((40, 50))
-    image = image.point(lambda v: v * 256) if mode == "I;16" else image
-    path = tmp_path / "odd.png"
-    (Image.new("I;16", (40, 50), 30_000) if mode == "I;16" else image.convert(mode)).save(path)
-    found, _ = plain.project(image=path, steps=2)
+def test_any_kind_of_picture_is_projected_as_its_middle_square(plain, tmp_path, mode):
+    image, seen = odd(mode)
+    image.save(tmp_path / "odd.png")
+    found, _ = plain.project(image=tmp_path / "odd.png", steps=4)
+    wanted, _ = plain.project(image=to_size(seen[:, 5:45], (32, 32)), steps=4)
     assert found.tensor.shape == (3, 32, 32)
+    assert torch.allclose(found.tensor, wanted.tensor, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +215,8 @@ def test_any_kind_of_picture_can_be_projected(plain, tmp_path, mode):
         ({"label": []}, "label"),
         ({"n": 1, "label": ["dog", "cat"]}, "n: 2 labels need as many pictures, got 1"),
         ({"grid": 0}, "grid: must be between 1 and 1000"),
+        ({"first": -1}, "first: must be at least 0, got -1"),
+        ({"first": 2, "latents": ["z"]}, "first: the files of latents say which; leave it out"),
     ],
 )
 def test_bad_values_are_one_line(gan, options, reason):
@@ -204,11 +255,11 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
 
     refused({"latents": torch.zeros(2, 100)}, "2 of 100 numbers each, but these weights take 16")
     refused({"latents": torch.zeros(0, 16)}, "no latents in it")
-    refused({"z": torch.zeros(2, 16)}, "no latents in it")
+    refused({"z": torch.zeros(2, 16)}, "no latents in it; `gentool run gan project` writes them")
     refused({"latents": torch.full((1, 16), float("nan"))}, "not finite")
     refused({"latents": torch.full((1, 16), torch.inf).to(torch.float8_e5m2)}, "not finite")
     good = {"latents": torch.zeros(1, 16)}
-    refused(good, "not a list of names", {"about": "{"})
+    refused(good, "not a JSON object", {"about": "{"})
     refused(good, "not a list of names", {"about": json.dumps({"classes": "cat"})})
     refused(good, "no class 'fox'", {"about": json.dumps({"classes": ["fox"]})})
     refused(good, "1 latents, but 2 classes", {"about": json.dumps({"classes": ["cat", "dog"]})})
@@ -218,9 +269,45 @@ def test_latents_that_do_not_fit_are_one_line(gan, tmp_path):
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(GentoolError, match=r"--latents .*not a safetensors file"):
         gan.sample(latents=[tmp_path / "text.safetensors"])
+    with pytest.raises(GentoolError, match=r"^--latents .*: is a folder"):
+        gan.sample(latents=[tmp_path])
     save_file(good, tmp_path / "one.safetensors")
     with pytest.raises(GentoolError, match="two or more to walk between, got 1"):
         gan.interpolate(latents=[tmp_path / "one.safetensors"])
+
+
+def test_a_latents_path_that_no_system_takes_is_one_line(files, tmp_path, capsys):
+    (tmp_path / "one.png").write_text("of a run before")
+    line = ["run", "gan", "--weights", str(files / "plain.safetensors"), "--latents", "a" * 300]
+    assert invoke([*line, "-o", str(tmp_path / "one.png")]) == 2
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert f"--latents {'a' * 300}: " in said
+
+
+def test_latents_that_are_too_large_make_no_black_picture(gan, tmp_path):
+    save_file({"latents": torch.full((1, 16), 1e10)}, tmp_path / "huge.safetensors")
+    with pytest.raises(GentoolError, match="not finite: those of --weights or --latents"):
+        gan.sample(latents=[tmp_path / "huge.safetensors"])
+
+
+def test_weights_that_are_no_numbers_make_no_black_picture(files, tmp_path):
+    model = weights.load(GAN, files / "plain.safetensors", "gan")
+    model.generator.rgb.bias.fill_(torch.nan)
+    weights.save(tmp_path / "nan.safetensors", model, "gan")
+    bad = gentool.load("gan", weights=tmp_path / "nan.safetensors", seed=0, device="cpu")
+    for action, options in (
+        ("sample", {}),
+        ("project", {"image": torch.rand(3, 9, 9), "steps": 1}),
+    ):
+        with pytest.raises(GentoolError, match="not finite"):
+            bad.run(action, **options)
+
+
+def test_latents_written_before_stay_readable(gan, tmp_path):
+    about = {"classes": ["owl"], "model": weights.fingerprint(gan.model.generator)}
+    path = tmp_path / "before.safetensors"
+    save_file({"latents": torch.zeros(1, 16)}, path, {"about": json.dumps(about)})
+    assert gan.sample(latents=[path])[0].name == "owl-0000"
 
 
 def test_each_latent_keeps_its_own_class(gan, tmp_path):
@@ -268,11 +355,24 @@ def test_from_the_command_line(files, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("action", "options", "flags"),
     [
-        ("sample", {"n": 100_000, "grid": 1000, "upscale": 32}, "--n: "),
-        ("interpolate", {"n": 60, "steps": 120, "upscale": 32}, "--n and --steps: "),
+        ("sample", {"n": 100_000, "grid": 1000, "upscale": 32}, "--n"),
+        ("sample", {"label": ["ship"] * 200, "grid": 9, "upscale": 32}, "--label"),
+        ("sample", {"latents": ["many"], "grid": 9, "upscale": 32}, "--latents"),
+        ("interpolate", {"n": 60, "steps": 120, "upscale": 32}, "--n and --steps"),
+        ("interpolate", {"label": ["ship"], "steps": 120, "upscale": 32}, "--n and --steps"),
+        (
+            "interpolate",
+            {"label": ["ship"] * 9, "steps": 120, "upscale": 32},
+            "--label and --steps",
+        ),
+        ("interpolate", {"latents": ["many"], "upscale": 32}, "--latents and --steps"),
     ],
 )
-def test_what_no_file_holds_is_refused_before_it_is_drawn(action, options, flags):
+def test_what_no_file_holds_is_refused_before_it_is_drawn(
+    tmp_path, monkeypatch, action, options, flags
+):
+    monkeypatch.chdir(tmp_path)
+    save_file({"latents": torch.zeros(200, 128)}, "many")
     gan = gentool.load("gan", device="cpu", seed=0)
-    with pytest.raises(GentoolError, match=f"^{flags}.* are too many for one file"):
+    with pytest.raises(GentoolError, match=f"^{flags}: .* are too many for one file"):
         gan.run(action, **options)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import gentool
 from gentool import GentoolError, UsageError, WeightsError
 from gentool.cli.main import invoke
+from gentool.images import to_size
 
 
 @pytest.fixture
@@ -79,23 +80,43 @@ def test_reconstruct_puts_in_and_out_side_by_side_with_figures(file, photos, tmp
     assert f"PSNR {figures['psnr']:.2f} dB" in said
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16", "P", "1"])
-def test_pictures_of_every_kind_are_brought_to_the_networks_size(vae, tmp_path, mode):
-    rows = np.linspace(0, 255, 50 * 20 * 4).reshape(50, 20, 4).astype(np.uint8)
-    image = Image.fromarray(rows, "RGBA")
+def odd(mode):
+    """A picture (50,20) of a mode, and what is seen of it on white, (3,50,20) in 0..1."""
+    rise = np.linspace(0, 1, 50 * 20).reshape(50, 20)
     if mode == "I;16":
-        image = Image.fromarray(rows[..., 0].astype(np.uint16) * 257)
-    elif mode != "RGBA":
-        image = image.convert("RGB").convert(mode)
+        wide = (rise * 65535).astype(np.uint16)
+        return Image.fromarray(wide), torch.from_numpy(wide / 65535).float().expand(3, -1, -1)
+    planes = np.stack([rise, rise[:, ::-1], rise[::-1], rise**2], -1)
+    image = Image.fromarray((planes * 255).astype(np.uint8), "RGBA")
+    image = (image if "A" in mode else image.convert("RGB")).convert(mode)
+    rgba = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1) / 255
+    return image, rgba[:3] * rgba[3:] + 1 - rgba[3:]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "1"])
+def test_the_middle_square_of_every_kind_of_picture_is_reconstructed(vae, tmp_path, mode):
+    image, seen = odd(mode)
     image.save(tmp_path / "odd.png")
     grid, _ = vae.reconstruct(image=tmp_path / "odd.png")
     assert [t.shape for t in grid.tensors] == [(3, 16, 16)] * 3
+    wanted = to_size(seen[:, 15:35], (16, 16))
+    assert (grid.tensors[0] - wanted).abs().max() < 0.51 / 255  # as bytes
 
 
 def test_what_is_transparent_becomes_white(vae):
     picture = torch.cat([torch.zeros(3, 16, 16), torch.zeros(1, 16, 16)])
     grid, _ = vae.reconstruct(image=picture)
     assert bool((grid.tensors[0] == 1).all())
+
+
+def test_what_became_of_a_set_is_told_once(file, tmp_path, capsys):
+    (tmp_path / "set").mkdir()
+    for k in range(3):
+        Image.new("RGBA", (16, 16 + k), (9, 9, 9, 9)).save(tmp_path / f"set/{k}.png")
+    assert run(file, "encode", "--image", tmp_path / "set", "-o", tmp_path / "l.safetensors") == 0
+    said = capsys.readouterr().err
+    assert said.count("2 of 3 pictures were brought to 16x16") == said.count("brought") == 1
+    assert said.count("what is transparent in 3 of 3 pictures") == said.count("transparent") == 1
 
 
 def test_one_bad_picture_does_not_stop_the_others(file, photos, tmp_path):
@@ -109,7 +130,7 @@ def test_one_bad_picture_of_a_set_is_left_out(file, photos, tmp_path, capsys):
     latents = tmp_path / "l.safetensors"
     assert run(file, "encode", "--image", photos / "dark", "-o", latents) == 1
     assert "8.png" in capsys.readouterr().err
-    assert json.loads(gentool_header(latents).metadata["latents"])["names"].count("8") == 0
+    assert json.loads(gentool_header(latents).metadata["about"])["names"].count("8") == 0
     assert load_file(latents)["mean"].shape == (11, 6)
     sets = ["--having", photos / "light", "--lacking", photos / "dark"]
     line = ["attribute", "--image", photos / "light/8.png", *sets, "-o", tmp_path / "row.png"]
@@ -142,6 +163,55 @@ def test_encode_and_decode_give_the_reconstruction(file, vae, photos, tmp_path):
     assert torch.allclose(made[-1].tensor, wanted, atol=1e-5)
 
 
+def test_one_picture_a_file_of_latents_goes_into_the_file_that_is_named(file, photos, tmp_path):
+    latents, layout = tmp_path / "l.safetensors", ["--layout", "each", "-o", tmp_path / "o.png"]
+    assert run(file, "encode", "--image", photos / "dark/8.png", "-o", latents) == 0
+    assert run(file, "decode", "--latents", latents, *layout) == 0
+    assert [path.name for path in tmp_path.glob("o*")] == ["o.png"]
+    assert run(file, "encode", "--image", photos / "dark", "-o", latents) == 0
+    assert run(file, "decode", "--latents", latents, *layout) == 0
+    assert len([*tmp_path.glob("o*.png")]) == 12  # numbered, where there are more
+
+
+def test_latents_written_before_and_by_other_programs_are_read(vae, photos, tmp_path):
+    good = vae.encode(image=photos / "dark/8.png")[0].save(tmp_path / "l.safetensors")
+    wanted = vae.decode(latents=[good], layout="each", detail=0).tensor
+    tensors = load_file(good)
+    assert set(tensors) == {"mean", "log_variance"}
+    about = json.loads(gentool_header(good).metadata["about"])
+    before = {"latents": json.dumps({"format": "gentool-vae-latents-1", **about})}
+    save_file(tensors, tmp_path / "before.safetensors", before)
+    save_file({"mean": tensors["mean"]}, tmp_path / "other.safetensors")
+    for name, called in (("before", "8"), ("other", "00000")):
+        (made,) = vae.decode(latents=[tmp_path / f"{name}.safetensors"], layout="each", detail=0)
+        assert made.name == called
+        assert torch.equal(made.tensor, wanted)
+    about["model"] = "0123"
+    save_file(tensors, tmp_path / "before.safetensors", {"latents": json.dumps(about)})
+    with pytest.raises(WeightsError, match=r"^--latents .*: made with other weights"):
+        vae.decode(latents=[tmp_path / "before.safetensors"])
+
+
+def test_latents_that_are_too_large_make_no_picture(vae, tmp_path):
+    save_file({"mean": torch.full((1, 6), 3e38)}, tmp_path / "huge.safetensors")
+    for detail in (0, 1):
+        with pytest.raises(GentoolError, match="not finite: those of --weights or --latents"):
+            vae.decode(latents=[tmp_path / "huge.safetensors"], detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("part", "action"), [("decoder.mean", "sample"), ("encoder.head", "encode")]
+)
+def test_weights_that_are_no_numbers_make_neither_pictures_nor_latents(file, model, part, action):
+    from gentool import weights
+
+    model.get_submodule(part).bias.data.fill_(torch.nan)
+    weights.save(file, model, "vae")
+    options = {"image": torch.rand(3, 16, 16)} if action == "encode" else {"n": 1}
+    with pytest.raises(GentoolError, match="not finite"):
+        gentool.load("vae", weights=file, device="cpu", seed=0).run(action, **options)
+
+
 def test_attribute_moves_along_the_difference_of_two_sets(vae, photos):
     sets = {"having": photos / "light", "lacking": photos / "dark"}
     (row,) = vae.attribute(image=photos / "dark/8.png", **sets, steps=5, strength=2, detail=0)
@@ -170,13 +240,13 @@ def test_an_untrained_posterior_is_another_models(vae, model, photos, tmp_path):
 
 
 def test_files_that_are_no_latents_are_refused_in_one_line(vae, file, photos, tmp_path):
-    with pytest.raises(WeightsError, match="not a file of latents"):
+    with pytest.raises(WeightsError, match="no latents in it; `gentool run vae encode` writes"):
         vae.decode(latents=[file])
     good = vae.encode(image=photos / "dark/8.png")[0].save(tmp_path / "l.safetensors")
     metadata = gentool_header(good).metadata
     cases = {
-        "but the file": {"mean": torch.zeros(1, 7), "log_variance": torch.zeros(1, 7)},
-        "log_variance missing": {"mean": torch.zeros(1, 6)},
+        "1 of 7 numbers each": {"mean": torch.zeros(1, 7), "log_variance": torch.zeros(1, 7)},
+        "no latents in it": {"log_variance": torch.zeros(1, 6)},
         "not finite": {
             "mean": torch.full((1, 6), torch.nan).to(torch.float8_e4m3fn),
             "log_variance": torch.zeros(1, 6),
@@ -207,6 +277,8 @@ def gentool_header(path):
         (["--n", "0"], "--n: must be between 1 and 100000, got 0"),
         (["--detail", "2"], "--detail: must be between 0 and 1, got 2"),
         (["decode", "--latents", "none.safetensors"], "--latents none.safetensors: no such file"),
+        (["decode", "--latents", "empty"], "--latents empty: is a folder; give the latents file"),
+        (["decode", "--latents", "a" * 300], f"--latents {'a' * 300}: "),
         (
             ["attribute", "--image", "a.png", "--having", "empty", "--lacking", "a.png"],
             "no pictures",

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gentool import WeightsError, weights
 from gentool_vae.energy import energy_score
@@ -120,6 +121,32 @@ def test_the_prior_is_a_standard_normal_until_it_is_fitted():
     drawn = sampled(Prior(2, 3))
     assert torch.allclose(drawn.T.cov(), torch.eye(2), atol=0.1)
     assert drawn.mean(0).abs().max() < 0.1
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that one operation of the body made."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.count = max(self.count, made.numel())
+        return made
+
+
+def test_many_latents_take_no_factor_each():
+    torch.manual_seed(0)
+    prior = Prior(32, 3)
+    prior.fit(torch.randn(500, 32) * torch.linspace(0.1, 3, 32))
+    chance, noise = torch.rand(100), torch.randn(100, 32)
+    chosen = torch.searchsorted(prior.shares.cumsum(0), chance)
+    wanted = prior.means[chosen] + (prior.factors[chosen] @ noise[:, :, None])[:, :, 0]
+    with Largest() as largest:
+        drawn = prior(chance, noise)
+    assert torch.allclose(drawn, wanted, atol=1e-6)
+    assert len(set(chosen.tolist())) == 3
+    assert largest.count == noise.numel()
 
 
 def test_the_fitted_prior_draws_latents_like_those_there_are():

@@ -1,23 +1,21 @@
 """Latents: drawn, walked between, and kept in files.
 
-A latents file is safetensors: ``latents`` (N,L) float32, and in its metadata ``about``, a JSON
-object with ``classes``, a list of N names or empty, and ``model``, the generator's fingerprint.
-Either may be missing.
+A latents file has a tensor ``latents`` (N,L) and, in what :mod:`gentool.latents` keeps about them,
+``classes``, a list of N names or empty. That may be missing.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from gentool import Context, GentoolError, UsageError, WeightsError
+from gentool import Context, GentoolError, UsageError
 from gentool.errors import did_you_mean
-from gentool.latents import slerp
-from gentool.weights import fingerprint, read_header, read_tensors
+from gentool.latents import pack_file, read_file, slerp
+from gentool.weights import fingerprint
 from gentool_gan.nets import GAN
 
 
@@ -57,24 +55,24 @@ def class_numbers(model: GAN, names: Sequence[str] | None) -> list[int]:
     return [classes.index(name) for name in names or ()]
 
 
-def walk(latents: Tensor, steps: int) -> Tensor:
-    """Latents (K,L) with ``steps`` from each to the next -> (K*steps,L), back to the first.
+def walk(
+    points: Tensor, steps: int, between: Callable[[Tensor, Tensor, float], Tensor] = slerp
+) -> Tensor:
+    """Points (K,L) with ``steps`` from each to the next -> (K*steps,L), back to the first.
 
-    The last leg leads back to the first.
+    Args:
+        points: latents, or shares of classes.
+        steps: of each leg; the last leg leads back to the first point.
+        between: the point a share of the way from one to another.
     """
-    legs = zip(latents, latents.roll(-1, 0), strict=True)
-    return torch.stack([slerp(a, b, i / steps) for a, b in legs for i in range(steps)])
+    legs = zip(points, points.roll(-1, 0), strict=True)
+    return torch.stack([between(a, b, i / steps) for a, b in legs for i in range(steps)])
 
 
 def pack(model: GAN, latents: Tensor, labels: Tensor | None) -> bytes:
     """Latents (N,L), and labels (N,) where there are classes, as a file's bytes."""
-    from safetensors.torch import save
-
     names = [] if labels is None else [model.config.classes[int(label)] for label in labels]
-    content = {"latents": latents.detach().float().cpu().contiguous()}
-    # all under one key: safetensors writes several in another order each time
-    about = json.dumps({"classes": names, "model": fingerprint(model.generator)})
-    return save(content, {"about": about})
+    return pack_file({"latents": latents}, {"classes": names}, fingerprint(model.generator))
 
 
 def unpack(
@@ -95,12 +93,10 @@ def unpack(
     known = model.config.classes if keep_classes else ()
     unpacked = list[tuple[Tensor, int]]()
     for path in paths:
-        latents, classes, made_by = _read(path, model.config.latent)
-        if made_by not in (None, own):
-            raise GentoolError(
-                f"--latents {path}: made with other weights, to which they mean something else; "
-                "give those with --weights"
-            )
+        latents, about = read_file(
+            path, "latents", model.config.latent, own, "gentool run gan project"
+        )
+        classes = _classes(path, about.get("classes", []), len(latents))
         strange = next((name for name in classes if known and name not in known), None)
         if strange is not None:
             raise GentoolError(f"--latents {path}: these weights have no class '{strange}'")
@@ -110,34 +106,10 @@ def unpack(
     return unpacked
 
 
-def _read(path: Path, size: int) -> tuple[Tensor, list[str], object]:
-    """Latents (N,size) of a file, N names of classes or none, and the generator's fingerprint."""
-    if not path.exists():
-        raise GentoolError(f"--latents {path}: no such file")
-    try:
-        tensors, metadata = read_tensors(path), read_header(path).metadata
-    except WeightsError as e:
-        raise GentoolError(f"--latents {e}") from e
-    found = tensors.get("latents")
-    if found is None or found.dim() != 2 or not found.is_floating_point() or not len(found):
-        raise GentoolError(
-            f"--latents {path}: no latents in it; `gentool run gan project` writes them"
-        )
-    if found.shape[1] != size:
-        raise GentoolError(
-            f"--latents {path}: {found.shape[0]} of {found.shape[1]} numbers each, but these "
-            f"weights take {size}; give the --weights they were made with"
-        )
-    found = found.float()  # float8 cannot be asked whether it is finite
-    if not bool(found.isfinite().all()):
-        raise GentoolError(f"--latents {path}: holds numbers that are not finite")
-    try:
-        about = json.loads(metadata.get("about", "{}"))
-    except (ValueError, RecursionError):
-        about = None
-    classes = about.get("classes", []) if isinstance(about, dict) else None
+def _classes(path: Path, classes: object, count: int) -> list[str]:
+    """Names of the classes of a file's latents, as many as those or none."""
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise GentoolError(f"--latents {path}: its classes are not a list of names")
-    if len(classes) not in (0, len(found)):
-        raise GentoolError(f"--latents {path}: {len(found)} latents, but {len(classes)} classes")
-    return found, classes, about.get("model")
+    if len(classes) not in (0, count):
+        raise GentoolError(f"--latents {path}: {count} latents, but {len(classes)} classes")
+    return classes

@@ -1,7 +1,7 @@
 """Options of the GAN's actions and of its training."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -9,6 +9,8 @@ from gentool import Field, ImageFiles, Options, PathList
 
 
 class _DrawOptions(Options):
+    usual: ClassVar[int] = 1  # pictures, where nothing says how many
+
     n: int | None = None
     label: list[str] | None = Field(
         None,
@@ -35,6 +37,23 @@ class _DrawOptions(Options):
             raise ValueError(f"--n: {labels} labels need as many pictures, got {self.n}")
         return self
 
+    @property
+    def count(self) -> int:
+        """How many are drawn, where no files say it."""
+        return self.n or max(self.usual, len(self.label or ()))
+
+    @property
+    def numbers(self) -> range:
+        """Numbers of the pictures that are drawn: what each is depends on its number alone."""
+        return range(self.count)
+
+    @property
+    def counted_by(self) -> str:
+        """The flag that says how many pictures there are."""
+        if self.latents:
+            return "--latents"
+        return "--label" if self.n is None and len(self.label or ()) == self.count else "--n"
+
 
 class SampleOptions(_DrawOptions):
     n: int | None = Field(
@@ -43,15 +62,24 @@ class SampleOptions(_DrawOptions):
         le=100_000,
         description="How many pictures (default: one, or one of each --label)",
     )
+    first: int = Field(
+        0, ge=0, description="Number of the first: picture k of a seed is always the same"
+    )
     grid: int | None = Field(
         None, ge=1, le=1000, description="One sheet with so many columns instead of single files"
     )
     upscale: int = Field(1, ge=1, le=32, description="Enlarge so many times, bicubic")
 
+    @model_validator(mode="after")
+    def _first_fits(self) -> Self:
+        if self.latents is not None and self.first:
+            raise ValueError("--first: the files of --latents say which; leave it out")
+        return self
+
     @property
-    def count(self) -> int:
-        """How many are drawn, where no files say it."""
-        return self.n or len(self.label or ()) or 1
+    def numbers(self) -> range:
+        """Numbers of the pictures that are drawn."""
+        return range(self.first, self.first + self.count)
 
     def several_results(self) -> bool:
         # a file of `project` has one latent; should one have more, Output numbers the pictures
@@ -60,6 +88,8 @@ class SampleOptions(_DrawOptions):
 
 
 class InterpolateOptions(_DrawOptions):
+    usual: ClassVar[int] = 6
+
     n: int | None = Field(
         None,
         ge=2,
@@ -70,11 +100,6 @@ class InterpolateOptions(_DrawOptions):
     steps: int = Field(16, ge=1, le=1000, description="Frames from one to the next", examples=[2])
     fps: float = Field(16.0, gt=0, le=100, description="Frames a second")
     upscale: int = Field(4, ge=1, le=32, description="Enlarge so many times, bicubic")
-
-    @property
-    def count(self) -> int:
-        """How many are drawn, where no files say it."""
-        return self.n or max(6, len(self.label or ()))
 
     def several_results(self) -> bool:
         return False  # one animation, of however many files of latents

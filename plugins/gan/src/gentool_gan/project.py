@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gentool import Context
 from gentool.artifacts import File, Image
-from gentool.images import name_of, square
+from gentool.compute import exactly
+from gentool.images import name_of
 from gentool.similarity import psnr
+from gentool_gan.actions import generate
 from gentool_gan.latents import class_numbers, pack
 from gentool_gan.nets import GAN
 from gentool_gan.options import ProjectOptions
@@ -33,19 +35,20 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
     candidates = labels or list(range(max(1, len(model.config.classes))))
 
     def each(source: Source) -> Iterator[Image | File]:
-        picture = context.read(source)
-        target = square(picture, model.config.size).to(context.device)
-        with torch.inference_mode(False), torch.enable_grad():
+        picture = context.read_square(source, model.config.size)
+        # as `sample --latents` computes, or the latent would be that of another picture
+        with exactly(), torch.inference_mode(False), torch.enable_grad():
             generator = context.generator()  # anew: an item is what it is alone
             # a copy, because what was made in inference mode knows no gradients
-            latent, label = fit(model, target.clone(), candidates, options.steps, generator)
-        found = model(latent[None], label[None]).clamp(0, 1)[0].cpu()
+            target = picture.pixels.clone().to(context.device)
+            latent, label = fit(model, target, candidates, options.steps, generator)
+        latents, own = latent[None], label[None] if model.config.classes else None
+        (found,) = generate(model, latents, own, context)
         made_from = {"image": name_of(source)}
-        near = psnr(found[None], target[None].cpu()).item()
+        near = psnr(found[None], picture.pixels[None]).item()
         context.progress.note(f"{name_of(source)}: PSNR {near:.2f} dB")
         yield Image(found, name=picture.name, made_from=made_from)
-        names = label[None] if model.config.classes else None
-        data = pack(model, latent[None], names)
+        data = pack(model, latents, own)
         yield File(data, ".safetensors", picture.name, made_from, part="latent")
 
     yield from context.batch(each, options.image, "project")
@@ -56,7 +59,7 @@ def fit(
 ) -> tuple[Tensor, Tensor]:
     """The latent (L,) and the class () whose picture comes nearest to ``target`` (3,S,S).
 
-    Gradient descent by Adam from several draws at once; the worse ones are given up on the way.
+    Gradient descent from several draws at once; the worse ones are given up on the way.
     """
     each = max(1, STARTS // len(classes))
     device = target.device
@@ -70,25 +73,35 @@ def fit(
         order = errors.argsort()[:STARTS]
         latents, labels = latents[order], labels[order]
     for share, kept in ((0.25, KEPT), (0.75, 1)):
-        latents = latents.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=RATE)
-        best = torch.full((len(latents),), float("inf"), device=device)
-        held = latents.detach().clone()
-        count = max(1, round(share * steps))
-        for step in range(count + 1):  # the last only looks at what the one before it made
-            error = _error(model(latents, labels), target)
-            with torch.no_grad():
-                nearer = error < best
-                best = torch.where(nearer, error, best)
-                held = torch.where(nearer[:, None], latents, held)
-            if step == count:
-                break
+        latents, errors = _descend(model, target, latents, labels, max(1, round(share * steps)))
+        order = errors.argsort()[:kept]
+        latents, labels = latents[order], labels[order]
+    return latents[0], labels[0]
+
+
+def _descend(
+    model: GAN, target: Tensor, latents: Tensor, labels: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Go from latents (N,L) by Adam, each on its own.
+
+    Returns:
+        The nearest latents that each came by, (N,L), and how near they are, (N,).
+    """
+    latents = latents.clone().requires_grad_()
+    optimizer = torch.optim.Adam([latents], lr=RATE)
+    held = latents.detach().clone()
+    best = torch.full((len(latents),), float("inf"), device=latents.device)
+    for step in range(steps + 1):  # the last only looks at what the one before it made
+        error = _error(model(latents, labels), target)
+        with torch.no_grad():
+            nearer = error < best
+            best = torch.where(nearer, error, best)
+            held = torch.where(nearer[:, None], latents, held)
+        if step < steps:
             beyond = (latents.square().mean(1) - 1).clamp(min=0)
             (latents.grad,) = torch.autograd.grad((error + PRIOR * beyond).sum(), latents)
             optimizer.step()
-        order = best.argsort()[:kept]
-        latents, labels = held[order], labels[order]
-    return latents[0].detach(), labels[0]
+    return held, best
 
 
 def _error(pictures: Tensor, target: Tensor) -> Tensor:

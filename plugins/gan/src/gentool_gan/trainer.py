@@ -86,7 +86,7 @@ class GANTrainer(Trainer):
         self.updates = tuple(
             Update(
                 {name: nets[name]},
-                torch.optim.Adam(learning(nets[name]), rates[name], recipe.betas),
+                torch.optim.Adam(learning(nets[name]), rates[name], recipe.betas, fused=True),
                 losses[name],
                 name=name,
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gentool import Context, GentoolError, WeightsError
+from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Figures, File, Grid, Image, check_size
 from gentool.images import name_of, to_size
 from gentool.latents import slerp
@@ -60,8 +60,8 @@ def reconstruct(
 
     def each(source: Source) -> Iterator[Grid | Figures]:
         picture = read_square(source, model.config.size, context)
-        posterior = encode(model, [picture], context)
-        row = [picture]
+        posterior = encode(model, [picture.pixels], context)
+        row = [picture.pixels]
         for detail in (0.0, 1.0):
             row += draw(model, posterior.mean, context, detail, context.generator)
         figures = _compare(model, row, posterior, context)
@@ -71,8 +71,8 @@ def reconstruct(
             f"{figures['bits_per_dimension']:.2f} bits a value"
         )
         made_from = {"image": name_of(source)}
-        yield Grid(row, columns=3, name=_stem(source), made_from=made_from)
-        yield Figures(figures, _stem(source), made_from, part="figures")
+        yield Grid(row, columns=3, name=picture.name, made_from=made_from)
+        yield Figures(figures, picture.name, made_from, part="figures")
 
     yield from context.batch(each, options.image, "reconstruct")
 
@@ -104,12 +104,12 @@ def interpolate(
     side = model.config.size * options.upscale
     check_size(count, side, side, "--steps")
     ends = [read_square(s, model.config.size, context) for s in (options.start, options.end)]
-    a, b = encode(model, ends, context).mean
+    a, b = encode(model, [end.pixels for end in ends], context).mean
     there = torch.stack([slerp(a, b, i / (options.steps - 1)) for i in range(options.steps)])
     # the same noise all the way: only what the latents say changes
     made = draw(model, there, context, options.detail, lambda _: context.generator())
     frames = [*_enlarged(made, options)]
-    name = f"{_stem(options.start)}-{_stem(options.end)}"
+    name = "-".join(end.name for end in ends)
     if options.layout == "animation":
         yield Animation([*frames, *frames[-2:0:-1]], options.fps, name=name)
     else:
@@ -118,25 +118,21 @@ def interpolate(
 
 def encode_file(model: VAE, options: EncodeOptions, context: Context) -> Iterator[File]:
     """Yield one file with the latents of all pictures that can be read."""
-    names, squares = [], []
-    for source, square in read_squares(options.image, model.config.size, context, "encode"):
-        names.append(_stem(source))
-        squares.append(square)
-    if not squares:
+    read = [*read_squares(options.image, model.config.size, context, "encode")]
+    if not read:
         return
-    data = latents.pack(model, encode(model, squares, context), names)
+    names = [picture.name for picture in read]
+    posterior = encode(model, [picture.pixels for picture in read], context)
+    data = latents.pack(model, posterior, names)
     yield File(data, ".safetensors", names[0] if len(names) == 1 else f"{len(names)}-pictures")
 
 
 def decode_file(model: VAE, options: DecodeOptions, context: Context) -> Sheet:
     """Yield the pictures of a file of latents."""
-    try:
-        found = latents.read(model, options.latents[0])
-    except WeightsError as e:
-        raise WeightsError(f"--latents {e}") from e
-    _check_sheet(model, options, len(found.names), "--latents")
-    made = draw(model, found.mean, context, options.detail, context.generator)
-    yield from _sheet(made, found.names, options)
+    mean, names = latents.read(model, options.latents[0])
+    _check_sheet(model, options, len(mean), "--latents")
+    made = draw(model, mean, context, options.detail, context.generator)
+    yield from _sheet(made, names, options)
 
 
 def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterator[Grid]:
@@ -148,12 +144,13 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
     amounts = torch.linspace(-options.strength, options.strength, options.steps)
 
     def each(source: Source) -> Iterator[Grid]:
-        mean = encode(model, [read_square(source, size, context)], context).mean
+        picture = read_square(source, size, context)
+        mean = encode(model, [picture.pixels], context).mean
         moved = mean + amounts[:, None] * difference
         made = draw(model, moved, context, options.detail, lambda _: context.generator())
         row = [*_enlarged(made, options)]
         made_from = {"image": name_of(source)}
-        yield Grid(row, columns=options.steps, name=_stem(source), made_from=made_from)
+        yield Grid(row, columns=options.steps, name=picture.name, made_from=made_from)
 
     yield from context.batch(each, options.image, "attribute")
 
@@ -161,15 +158,10 @@ def attribute(model: VAE, options: AttributeOptions, context: Context) -> Iterat
 def _mean(model: VAE, sources: Sequence[Source], context: Context, name: str) -> Tensor:
     """Mean latent (D,) of the pictures that can be read."""
     read = read_squares(sources, model.config.size, context, name)
-    squares = [square for _, square in read]
+    squares = [picture.pixels for picture in read]
     if not squares:
         raise GentoolError(f"--{name}: none of its {len(sources)} pictures can be read")
     return encode(model, squares, context).mean.mean(0)
-
-
-def _stem(source: Source) -> str:
-    name = name_of(source)
-    return name.rpartition(".")[0] or name
 
 
 def _check_sheet(model: VAE, options: SheetOptions, count: int, flags: str) -> None:

@@ -87,7 +87,7 @@ class _DecodeInputs(Options):
 
 class DecodeOptions(SheetOptions, _DecodeInputs):
     def several_results(self) -> bool:
-        return self.layout == "each"
+        return False  # how many its file has is not known yet; Output numbers the pictures
 
     @model_validator(mode="after")
     def _one_file(self) -> Self:

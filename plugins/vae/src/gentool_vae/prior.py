@@ -36,7 +36,11 @@ class Prior(nn.Module):
         """Latents (N,D), of numbers (N,) from 0 to 1 that choose a Gaussian, and noise (N,D)."""
         last = len(self.shares) - 1
         chosen = torch.searchsorted(self.shares.cumsum(0), chance).clamp_max(last)
-        return self.means[chosen] + (self.factors[chosen] @ noise[:, :, None])[:, :, 0]
+        latents = torch.empty_like(noise)
+        for number in set(chosen.tolist()):  # a factor for each latent would be (N,D,D)
+            own = chosen == number
+            latents[own] = self.means[number] + noise[own] @ self.factors[number].T
+        return latents
 
     @torch.no_grad()
     def fit(self, latents: Tensor) -> None:
