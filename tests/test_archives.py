@@ -131,6 +131,21 @@ CONTENTS = {
     ),
     "no plugin": (with_(ENTRIES, None), "is no gentool plugin"),
     "no sense": (with_(ENTRIES, "waves"), "entry_points.txt cannot be read"),
+    "no value": (with_(ENTRIES, "[gentool.methods]\nwaves ="), "'waves' is no entry point"),
+    "an entry point that seems to go on with the one before": (
+        with_(ENTRIES, "[gentool.methods]\nwaves = gentool_waves.plugin:plugin\n    adain = evil"),
+        "names evil, which is not in it",
+    ),
+    "a program in brackets within brackets": (
+        with_(
+            ENTRIES, "[gentool.methods]\nwaves = gentool_waves.plugin\n[[console_scripts]]\npip=a:b"
+        ),
+        "would install the program pip",
+    ),
+    "an entry point twice": (
+        with_(ENTRIES, "[gentool.methods]\nwaves = evil\nwaves = gentool_waves.plugin"),
+        "names 'waves' of 'gentool.methods' twice",
+    ),
     "an entry point to nowhere": (
         with_(ENTRIES, "[gentool.methods]\nwaves = gentool_waves.card"),
         "names gentool_waves.card, which is not in it",

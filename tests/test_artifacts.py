@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 
 import PIL.Image
@@ -123,6 +124,30 @@ def test_info_tells_how_an_mp4_was_made(tmp_path, capsys):
     assert "a.mp4: not a video that can be read" in capsys.readouterr().err
 
 
+def test_what_the_encoder_of_an_mp4_refuses_is_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    film = Animation([flat(0.0, 2, 16_386)])
+    with pytest.raises(OutputError, match=r"a \.mp4 takes up to 16,384 pixels a side"):
+        film.save(tmp_path / "a.mp4")
+    monkeypatch.delitem(encoding._LONGEST, ".mp4")
+    with pytest.raises(OutputError, match=r"cannot write the animation as \.mp4: "):
+        film.save(tmp_path / "a.mp4")
+    with pytest.raises(OutputError, match=r"0\.1 to 100 frames a second, not 0\.0004"):
+        Animation([flat(0.0)], fps=0.0004).save(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_slowest_animation_keeps_its_pace(tmp_path):
+    frames = [flat(v, 16, 16) for v in (0.0, 1.0)]
+    path = Animation(frames, fps=0.1).save(tmp_path / "a.gif")
+    with PIL.Image.open(path) as written:
+        assert written.info["duration"] == 10_000
+    av = pytest.importorskip("av")
+    path = Animation(frames, fps=0.1).save(tmp_path / "a.mp4")
+    with av.open(str(path)) as film:
+        assert float(film.streams.video[0].average_rate) == 0.1
+
+
 def test_without_its_package_an_mp4_is_refused_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(OutputError, match=r"gentool-core\[video\]"):
@@ -135,8 +160,10 @@ def test_without_its_package_an_mp4_is_refused_before_the_work(tmp_path, monkeyp
         (Animation([flat(0.0)] * 2), ".png", r"written as \.webp or \.gif or \.mp4, not '\.png'"),
         (Animation([]), ".gif", "needs frames, all of one size"),
         (Animation([flat(0.0, 4, 4), flat(0.0, 5, 5)]), ".webp", "all of one size"),
-        (Animation([flat(0.0)], fps=0), ".webp", "up to 100 frames a second, not 0"),
-        (Animation([flat(0.0)], fps=5000), ".webp", "up to 100 frames a second"),
+        (Animation([flat(0.0)], fps=0), ".webp", "has 0.1 to 100 frames a second, not 0"),
+        (Animation([flat(0.0)], fps=5000), ".webp", "0.1 to 100 frames a second, not 5000"),
+        (Animation([flat(0.0)], fps=0.001), ".gif", "0.1 to 100 frames a second, not 0.001"),
+        (Animation([flat(0.0)], fps=math.nan), ".gif", "0.1 to 100 frames a second, not nan"),
         (Animation([flat(0.0, 1, 20000)] * 2), ".webp", "up to 16,383 pixels a side, and this is"),
         (Animation([flat(0.0, 1, 65536)] * 2), ".gif", "65536x1; make it smaller"),
         (File(b"x", ".vqz"), ".png", r"written as \.vqz, not '\.png'"),

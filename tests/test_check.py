@@ -209,6 +209,34 @@ def test_spoilt_results_and_gradients_are_found(site, tmp_path):
     assert "net.unused.weight gets no gradient" in found[training]
 
 
+def test_an_action_that_fails_hides_nothing_of_another(site, tmp_path):
+    project = create("murk", folder=tmp_path / "murk")
+    package = project / "src/gentool_murk"
+    second = """        Action(
+            name="fail",
+            summary="Fail.",
+            options="gentool_murk.options:DenoiseOptions",
+            function="gentool_murk.actions:fail",
+        ),
+    ),
+    model="""
+    spoil(package / "plugin.py", ("    ),\n    model=", second))
+    spoil(
+        package / "actions.py",
+        ("from collections.abc", "import random\nfrom collections.abc"),
+        ("model(pixels).float()", "model(pixels).float() + random.random()"),
+    )
+    with (package / "actions.py").open("a") as f:
+        f.write("\n\ndef fail(model, options, context):\n    raise ValueError('no')\n    yield\n")
+    install(site, project, "murk")
+    batch, seed = "a batch equals its items", "the same seed gives the same result"
+    found = failures(site, "murk", batch, seed)
+    assert "denoise of a batch differs" in found[batch]
+    assert "denoise gives another result" in found[seed]
+    for text in found.values():
+        assert "could not be tried: fail: ValueError: no; see what the check on small" in text
+
+
 @pytest.mark.parametrize(
     ("defaults", "fault"),
     [
@@ -325,6 +353,42 @@ def test_an_offer_that_is_not_there_is_found_though_another_is(site):
     site.add("gentool-offers", entries, {"offers_plugin": code, "offers_code": sound})
     check = "metrics give named figures"
     assert "offers_code has no 'Gone'" in failures(site, "offers", check)[check]
+
+
+PICKY = OFFERS.replace(
+    'bad = Record("Bad Name", "", "offers_code:Cut")',
+    'bad = Record("picky", "Takes features.", "offers_code:Picky")',
+).replace('"offers_code:Hollow")]', '"offers_code:Picky")]')
+PICKY_CODE = """
+class Flat:
+    def __call__(self, prediction, target):
+        return {"flat": (prediction - target).abs().mean()}
+
+class Picky:
+    def __call__(self, prediction, target):
+        raise TypeError("takes features\\nby layer")
+"""
+
+
+def test_what_two_pictures_do_not_suit_is_named_though_another_is_tried(site):
+    entries = {"gentool.extensions": {"offers": "offers_plugin"}}
+    site.add("gentool-offers", entries, {"offers_plugin": PICKY, "offers_code": PICKY_CODE})
+    losses, metrics = "losses give named terms with a gradient", "metrics give named figures"
+    told = "TypeError: takes features by layer; give Conformance.calls"
+    assert results(site, "offers", losses, metrics) == {
+        losses: ["ok", f"could not be tried: picky: {told}"],
+        metrics: ["skipped", f"could not be tried: hollow: {told}"],
+    }
+
+
+def test_what_was_found_before_the_check_itself_breaks_is_told(site):
+    code = OFFERS.replace('"offers_code:Cut"', '"offers_code:Gone"')
+    entries = {"gentool.extensions": {"offers": "offers_plugin"}}
+    site.add("gentool-offers", entries, {"offers_plugin": code, "offers_code": OFFERS_CODE})
+    check = "losses give named terms with a gradient"
+    found = failures(site, "offers", check)[check]
+    assert "term 'flat' of loss 'flat' is no float32 scalar" in found
+    assert "offers_code has no 'Gone'" in found
 
 
 def test_of_two_extensions_of_one_name_the_one_asked_for_is_checked(site):

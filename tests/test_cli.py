@@ -1,6 +1,7 @@
 """The command line as people use it: output, exit codes, one line for each mistake."""
 
 import importlib.metadata
+import io
 import json
 import os
 import struct
@@ -11,11 +12,14 @@ import zlib
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 
 from gentool import __version__
 from gentool.cli import doctor
 from gentool.cli.main import invoke
-from gentool.cli.talk import printable, table
+from gentool.cli.talk import Talk, note, printable, table
+from gentool.cli.watch import Live
 
 
 @pytest.fixture
@@ -349,6 +353,29 @@ def test_strangers_text_cannot_control_the_terminal():
     assert printable(hostile) == r"\x1b]0;owned\x07 \u202etxt.exe\nlicence: MIT"
     for text in ("Screenshot 3.14\u202fPM", "写真\u3000集", "10\xa0€", "👩\u200d🎨"):
         assert printable(text) == text
+
+
+HOSTILE = "\x1b]0;owned\x07\n\u202etxt.exe"
+
+
+def test_strangers_text_in_errors_and_notes_cannot_either(gentool, pictures, tmp_path, capsys):
+    header = {"__metadata__": {"format": "gentool-1", "method": HOSTILE, "config": "{}"}}
+    raw = json.dumps(header).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw)
+    line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
+    _, _, err = gentool("run", "adain", *line, "--weights", path)
+    assert r"weights of '\x1b]0;owned\x07 \u202etxt.exe', not of 'adain'" in err
+    talk, shown = Talk(), io.StringIO()
+    for said in (note, talk.note, talk.fail):
+        said(HOSTILE)
+    talk._bar = Progress(console=Console(file=shown, force_terminal=True, width=200))
+    talk.note(HOSTILE)
+    talk.fail(HOSTILE)
+    Live(talk._bar.console).note(HOSTILE)
+    lines = (capsys.readouterr().err + shown.getvalue()).splitlines()
+    assert len(lines) == 6
+    assert all(line.endswith(r"\x1b]0;owned\x07\n\u202etxt.exe") for line in lines)
 
 
 def test_a_piped_table_has_a_row_a_line(capsys):

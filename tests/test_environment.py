@@ -52,6 +52,8 @@ def test_this_environment_is_read_as_the_standard_library_reads_it():
         "[console_scripts]\nx = y:z\n\n[gentool.methods]\n# no = no\n waves=waves.plugin:it \n",
         "[gentool.methods]\n[gentool.extensions]\nwaves = waves:a.b\n",
         "[gentool.methods]\nwaves = waves.plugin [more]\n",
+        "[gentool.methods]\nwaves = waves.plugin\n    more = waves.more\n",
+        "[[gentool.methods]]\nwaves = waves.plugin\n",
         "",
     ],
 )

@@ -36,8 +36,16 @@ def test_collapse_and_noise_show_in_precision_recall_and_duplicates(monkeypatch)
     assert (coverage(good, real), duplicates(good, real)) == whole
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [2, 5])
 def test_few_rows_are_no_error(count):
     rows = torch.randn(count, 3)
     assert coverage(rows, rows) == 1
     assert 0 <= duplicates(rows, rows) <= 1
+
+
+def test_one_row_has_no_duplicates_to_find():
+    rows = torch.randn(1, 3)
+    assert coverage(rows, rows) == 1
+    for made, real in ((rows, torch.randn(5, 3)), (torch.randn(5, 3), rows)):
+        with pytest.raises(UsageError, match="at least two"):
+            duplicates(made, real)

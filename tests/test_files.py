@@ -97,6 +97,39 @@ def test_a_folder_is_never_replaced(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks for rights to make links")
+def test_a_link_stays_and_what_it_points_at_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    file, link = tmp_path / "there/a.png", tmp_path / "link.png"
+    link.symlink_to(file)
+    for data in (b"first", b"second"):  # at first it points at nothing
+        assert write_atomic(link, data) == link
+        assert link.is_symlink()
+        assert file.read_bytes() == data
+        assert names(tmp_path / "there") == ["a.png"]
+    assert write_atomic(link, b"third", replace=False).name == "link-2.png"
+    assert file.read_bytes() == b"second"
+    round_ = tmp_path / "round.png"
+    round_.symlink_to(round_)
+    with pytest.raises(OSError, match="round"):
+        write_atomic(round_, b"x")
+    assert names(tmp_path) == ["link-2.png", "link.png", "round.png", "there"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_what_is_no_file_is_written_into_and_stays(tmp_path):
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    end = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    for path in (pipe, link):
+        assert write_atomic(path, b"through") == path
+        assert os.read(end, 100) == b"through"
+    os.close(end)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["link", "pipe"]
+
+
 def test_a_missing_folder_is_the_systems_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomic(tmp_path / "gone" / "a.png", b"x")

@@ -72,6 +72,15 @@ def test_brackets_in_a_path_are_no_extras(tmp_path, extras):
     assert (target.wheel.path, target.extras) == (wheel, extras)
 
 
+def test_a_method_may_be_called_like_anothers_extension_but_not_its_method(site, tmp_path):
+    wheel = write(tmp_path, files())
+    site.add("gentool-acme", {"gentool.extensions": {"waves": "acme"}}, {"acme": ""})
+    line = ("install", "--dry-run", str(wheel))
+    assert site.gentool(*line).stdout == "would install gentool-waves 1.2.0\n"
+    site.add("gentool-ebb", {"gentool.methods": {"waves": "ebb"}}, {"ebb": ""})
+    assert "brings the method 'waves', which gentool-ebb provides" in site.gentool(*line).stderr
+
+
 def test_a_path_that_the_system_refuses_is_one_line(tmp_path, capsys):
     assert invoke(["install", f"./{'x' * 300}/waves.whl"]) == 2
     assert "waves.whl: no such file or folder" in capsys.readouterr().err

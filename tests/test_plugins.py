@@ -270,6 +270,54 @@ def test_training_that_lacks_an_extra_says_which_and_breaks_nothing_else(site):
     (row,) = (r for r in json.loads(done.stdout) if r["name"] == "lean")
     assert row["status"] == "ok"
     assert "gentool install 'gentool-lean[train]'" in row["cause"]
+    (line,) = (s for s in site.gentool("doctor").stdout.splitlines() if s.startswith("plugin lean"))
+    assert line.endswith("gentool install 'gentool-lean[train]'")
+
+
+def test_an_extra_of_what_no_registry_has_is_given_by_what_it_requires(site, tmp_path):
+    extra = ["gentool-core[train]", "gentool-perceptual>=0.1", "gentool-mist<2", "matplotlib>=3.8"]
+    lines = [f"{line}; extra == 'train'" for line in extra]
+    requires = ("gentool-core>=0.1,<0.2", *lines, "nothing; extra == 'more'", "no requirement")
+    modules = {"lean_plugin": card("lean")}
+    site.add("gentool-lean", method("lean", "lean_plugin"), modules, requires)
+    code = (
+        "from gentool.install.changes import with_extra; print(with_extra('gentool-lean','train'))"
+    )
+    found = site.python("-c", code)
+    needed = "pip install 'gentool-core[train]' 'matplotlib>=3.8'"
+    assert found.stdout == f"{needed} and gentool install the wheel of gentool-mist\n"
+    (tmp_path / "registry.toml").write_text(REGISTRY)
+    for variables in ({"GENTOOL_REGISTRY": "https://localhost:1/r.toml"}, {"GENTOOL_CONFIG": "/"}):
+        assert site.python("-c", code, **variables).stdout == found.stdout
+    published = site.python("-c", code, GENTOOL_REGISTRY=str(tmp_path / "registry.toml"))
+    assert published.stdout == "gentool install 'gentool-lean[train]'\n"
+
+
+REGISTRY = f"""
+schema = 1
+[[plugin]]
+name = "lean"
+distribution = "gentool-lean"
+methods = ["lean"]
+summary = "A test."
+tier = "community"
+licence = "MIT"
+gentool = ">=0.1,<0.2"
+homepage = "https://example.org"
+[plugin.published]
+version = "1.0"
+file = "gentool_lean-1.0-py3-none-any.whl"
+bytes = 10
+sha256 = "{"0" * 64}"
+"""
+
+
+def test_doctor_finds_what_is_too_old_and_how_to_mend_it(site):
+    site.add("psutil", {}, {})
+    done = site.gentool("doctor")
+    assert done.returncode == 1, done.stderr
+    wanted = "psutil\tbroken\t1.0 will not do; pip install 'psutil>=5.9'"
+    assert wanted in done.stdout.splitlines()
 
 
 def test_a_trainer_that_raises_is_a_row(site):

@@ -239,6 +239,28 @@ def test_a_damaged_file_is_one_line_that_names_it(path, name):
         assert "\n" not in str(caught.value)
 
 
+def test_a_path_means_a_file_or_the_one_in_a_trainings_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "run" / weights.FILE
+    for path in (tmp_path / "run", file, tmp_path / "none", tmp_path / ("x" * 300)):
+        assert weights.file_of(path) == path
+    file.write_bytes(b"")
+    assert weights.file_of(tmp_path / "run") == weights.file_of(file) == file
+
+
+def test_a_file_may_be_as_large_as_it_says(tmp_path):
+    size, path = 40 << 30, tmp_path / "large.safetensors"
+    path.write_bytes(framed(entry((size,), "U8", (0, size))))
+    try:
+        os.truncate(path, path.stat().st_size + size)  # a hole, which takes no room
+    except OSError:
+        pytest.skip("this file system has no holes, or no files so large")
+    assert weights.read_header(path).parameters == size
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(WeightsError, match="cut short or padded"):
+        weights.read_header(path)
+
+
 def test_overlapping_tensors_are_refused(path):
     two = {n: entry()["w"] for n in "ab"}
     path.write_bytes(framed(two, bytes(4)))

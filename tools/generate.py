@@ -59,10 +59,13 @@ def registry() -> str:
     ]
     kept = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))["plugin"]
     published = {row["name"]: row["published"] for row in kept if "published" in row}
-    cards = {p.distribution: p.card for p in plugins.methods() if p.card}
+    cards = {p.name: p.card for p in plugins.methods() if p.card and p.usable}
     for path in sorted((ROOT / "plugins").glob("*/pyproject.toml")):
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        row = _row(path.parent, project, cards.get(project["name"]))
+        methods = sorted(project.get("entry-points", {}).get("gentool.methods", {}))
+        lost = [name for name in methods if name not in cards]
+        assert not lost, f"{', '.join(lost)}: broken or switched off; see gentool doctor"
+        row = _row(path.parent, project, [cards[name] for name in methods])
         if path.parent.name in published:
             row["published"] = published[path.parent.name]
         lines += ["", *_toml(row)]
@@ -73,21 +76,21 @@ def registry() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(folder: Path, project: dict[str, Any], card: Card | None) -> dict[str, Any]:
+def _row(folder: Path, project: dict[str, Any], cards: list[Card]) -> dict[str, Any]:
     core = next(d for d in project["dependencies"] if d.startswith("gentool-core"))
     row: dict[str, Any] = {
         "name": folder.name,
         "distribution": project["name"],
-        "methods": sorted(project.get("entry-points", {}).get("gentool.methods", {})),
-        "summary": card.summary if card else project["description"],
+        "methods": [card.name for card in cards],
+        "summary": cards[0].summary if len(cards) == 1 else project["description"],
         "tier": "core",
         "licence": project["license"],
         "gentool": core.removeprefix("gentool-core"),
         "source": f"plugins/{folder.name} in gentool's repository",
     }
     names = [field.name for field in fields(Weights)]
-    if card and card.weights:
-        row["weights"] = [{name: getattr(w, name) for name in names} for w in card.weights]
+    if weights := [w for card in cards for w in card.weights]:
+        row["weights"] = [{name: getattr(w, name) for name in names} for w in weights]
     return row
 
 
@@ -129,12 +132,12 @@ def catalogue() -> str:
 def commands() -> str:
     """``docs/commands.md``: the help of every command and action, those of our plugins included."""
     parts = ["# Commands", "", "Generated from the code by `make docs`.", ""]
-    root = click.Context(gentool, info_name="gentool", terminal_width=WIDTH)
+    root = _context(gentool, "gentool")
     parts += _section("gentool", gentool, root)
     for name in COMMANDS:
         command = gentool.get_command(root, name)
         assert command is not None
-        context = click.Context(command, root, info_name=name, terminal_width=WIDTH)
+        context = _context(command, name, root)
         parts += _section(f"gentool {name}", command, context)
         if name in ("run", "train"):
             parts += _methods(name, command, context)
@@ -146,6 +149,14 @@ def commands() -> str:
     return "\n".join(parts)
 
 
+def _context(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> click.Context:
+    """What click makes when a command is typed, for pages of one width."""
+    more = command.context_settings
+    return click.Context(command, parent, info_name=name, terminal_width=WIDTH, **more)
+
+
 def _methods(name: str, group: click.Command, context: click.Context) -> Iterator[str]:
     for plugin in plugins.methods():
         card = plugin.card
@@ -155,15 +166,14 @@ def _methods(name: str, group: click.Command, context: click.Context) -> Iterato
             word = action.name if action and action is not card.actions[0] else None
             command = group.build(card.name, word)  # type: ignore[attr-defined]
             label = f"{card.name} {word}" if word else card.name
-            inner = click.Context(command, context, info_name=label, terminal_width=WIDTH)
+            inner = _context(command, label, context)
             yield from _section(f"gentool {name} {label}", command, inner)
 
 
 def _nested(title: str, word: str, group: click.Group, context: click.Context) -> list[str]:
     command = group.get_command(context, word)
     assert command is not None
-    inner = click.Context(command, context, info_name=word, terminal_width=WIDTH)
-    return _section(title, command, inner)
+    return _section(title, command, _context(command, word, context))
 
 
 def _of_extensions() -> list[str]:

@@ -42,19 +42,20 @@ def encode(
 
     Args:
         frames: of one size and mode; alpha is laid on white in MP4.
-        fps: frames a second, up to 100.
+        fps: frames a second, from 0.1 to 100.
         suffix: one of :data:`ANIMATION_SUFFIXES`. WebP and GIF repeat for ever.
         metadata: provenance; GIF holds none.
 
     Raises:
-        OutputError: no such suffix, no frames, frames of several sizes, too fast or too large.
+        OutputError: no such suffix, no frames, frames of several sizes, too slow, too fast or too
+            large, or what the encoder says.
     """
     check_suffix(suffix)
     if not frames or len({frame.size for frame in frames}) > 1:
         raise OutputError("an animation needs frames, all of one size")
     encoding.check_sides(frames[0].size, suffix, "make it smaller")
-    if not 0 < fps <= 100:
-        raise OutputError(f"an animation has up to 100 frames a second, not {fps:g}")
+    if not 0.1 <= fps <= 100:
+        raise OutputError(f"an animation has 0.1 to 100 frames a second, not {fps:g}")
     write = _mp4 if suffix.lower() == ".mp4" else _pillow
     buffer = io.BytesIO()
     try:
@@ -125,17 +126,20 @@ def _mp4(
     import numpy as np
     import PIL.Image
 
-    with av.open(buffer, "w", format="mp4") as file:
-        if metadata:
-            file.metadata["comment"] = json.dumps(metadata)
-        rate = Fraction(fps).limit_denominator(1000)
-        stream = file.add_stream("libx264", rate=rate, options={"crf": "16", "preset": "medium"})
-        width, height = frames[0].size
-        stream.width, stream.height = width + width % 2, height + height % 2
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            opaque = PIL.Image.new("RGB", frame.size, "white")
-            opaque.paste(frame, mask=frame.getchannel("A") if frame.mode == "RGBA" else None)
-            even = np.pad(np.asarray(opaque), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        file.mux(stream.encode())
+    try:
+        with av.open(buffer, "w", format="mp4") as file:
+            if metadata:
+                file.metadata["comment"] = json.dumps(metadata)
+            rate, options = Fraction(fps).limit_denominator(1000), {"crf": "16", "preset": "medium"}
+            stream = file.add_stream("libx264", rate=rate, options=options)
+            width, height = frames[0].size
+            stream.width, stream.height = width + width % 2, height + height % 2
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                opaque = PIL.Image.new("RGB", frame.size, "white")
+                opaque.paste(frame, mask=frame.getchannel("A") if frame.mode == "RGBA" else None)
+                even = np.pad(np.asarray(opaque), ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+            file.mux(stream.encode())
+    except av.FFmpegError as e:  # most are no error that Python knows
+        raise OutputError(f"cannot write the animation as .mp4: {e}") from e

@@ -199,7 +199,7 @@ class Animation(_Savable):
 
     Attributes:
         frames: each (3,H,W) in 0..1, all of one size.
-        fps: frames a second, up to 100.
+        fps: frames a second, from 0.1 to 100.
         name: proposed file name without suffix.
         made_from, part: see :class:`Artifact`.
     """

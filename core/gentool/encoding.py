@@ -32,7 +32,7 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 # sides that encoders take, pixels
-_LONGEST = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535}
+_LONGEST = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383, ".gif": 65_535, ".mp4": 16_384}
 _DESCRIPTION = 0x010E  # EXIF ImageDescription: the one text field that all these formats share
 _SOFTWARE = 0x0131
 

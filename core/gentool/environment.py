@@ -81,7 +81,7 @@ def entry_points() -> tuple[EntryPoint, ...]:
             name = normal(os.path.basename(folder).rpartition(".")[0].partition("-")[0])
             if name not in seen:
                 seen.add(name)
-                found += _parse(folder)
+                found += _found(folder)
     return tuple(found)
 
 
@@ -98,17 +98,28 @@ def _metadata(path: str) -> Iterator[str]:
     yield from (os.path.join(path, name) for name in good)
 
 
-def _parse(folder: str) -> Iterator[EntryPoint]:
+def _found(folder: str) -> Iterator[EntryPoint]:
     text = _read(os.path.join(folder, FILE))
-    if "gentool." not in text:
-        return
+    if "gentool." in text:
+        for group, name, value in parse(text):
+            if group.startswith("gentool.") and value is not None:
+                yield EntryPoint(name, value, group, folder)
+
+
+def parse(text: str) -> Iterator[tuple[str, str, str | None]]:
+    """Group, name and value of every entry point in the text of an ``entry_points.txt``.
+
+    Line by line, indented or not, as the standard library and pip read it; and as the checks before
+    an installation do, so that nothing is hidden from them. The value is None of a line that has
+    no ``=``, the group empty before the first heading.
+    """
     group = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("[") and line.endswith("]"):
-            group = line[1:-1].strip()
-        elif group.startswith("gentool.") and "=" in line and line[0] != "#":
-            name, _, value = line.partition("=")
-            yield EntryPoint(name.strip(), value.strip(), group, folder)
+            group = line.strip("[]").strip()
+        elif line and not line.startswith("#"):
+            name, equals, value = line.partition("=")
+            yield group, name.strip(), value.strip() if equals else None
 
 
 def _read(path: str) -> str:

@@ -51,7 +51,13 @@ def coverage(points: Tensor, manifold: Tensor) -> float:
 
 
 def duplicates(made: Tensor, real: Tensor) -> float:
-    """Share of (M,D) that lie nearer to another than 99 % of ``real`` (N,D) do to their nearest."""
+    """Share of (M,D) that lie nearer to another than 99 % of ``real`` (N,D) do to their nearest.
+
+    Raises:
+        UsageError: a set has fewer than two rows.
+    """
+    if min(len(made), len(real)) < 2:
+        raise UsageError("duplicates are found among at least two pictures on each side")
     apart, usual = (
         torch.cat([_nearest(part, rows, 2) for part in torch.split(rows, PART)])
         for rows in (made, real)

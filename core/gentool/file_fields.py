@@ -22,8 +22,12 @@ from gentool.files import expand, similar
 from gentool.images import SUFFIXES, name_of
 
 
-def _not_empty(value: str | Path) -> str | Path:
-    # Path("") is the current folder, which an unset shell variable does not mean
+def not_empty(value: str | Path) -> str | Path:
+    """Refuse an empty path: it is the current folder, which an unset variable does not mean.
+
+    Raises:
+        ValueError: it is empty.
+    """
     if not str(value).strip():
         raise ValueError("the path is empty")
     return value
@@ -89,7 +93,7 @@ def _paths(value: Any) -> Any:
     for item in items:
         if isinstance(item, str | Path):
             with _os_errors(item):
-                path = expand(_not_empty(item))
+                path = expand(not_empty(item))
                 # what matches nothing may be a name that a plugin knows, or ARCHIVE:PREFIX
                 found += _matches(path) or [path]
         else:
@@ -107,7 +111,7 @@ PathList = Annotated[
 
 def _image(value: Any) -> Any:
     if isinstance(value, str | Path):
-        path = expand(_not_empty(value))
+        path = expand(not_empty(value))
         with _os_errors(path):
             if path.is_dir():
                 raise ValueError(f"must be a picture, but {path} is a folder")
@@ -129,7 +133,7 @@ def _images(value: Any) -> list[Any]:
     for item in value if isinstance(value, list | tuple) else [value]:
         if isinstance(item, str | Path):
             with _os_errors(item):
-                found += _expand(expand(_not_empty(item)))
+                found += _expand(expand(not_empty(item)))
         else:
             found.append(_image(item))
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
     """Write a file through a temporary one in the same folder.
 
     Args:
-        path: where to.
+        path: where to; with ``replace``, through links to what they point at, and into a device or
+            a pipe directly.
         data: what.
         replace: overwrite a file of that name; else take the next free name, ``name-2.png``.
 
@@ -47,14 +49,20 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
     Raises:
         OSError: as the system says; nothing is left behind.
     """
-    handle, temporary = _new_file(path.parent, path.stem[:40])
+    target = path
+    if replace:
+        if _is_special(path):
+            path.write_bytes(data)
+            return path
+        target = real(path) if path.is_symlink() else path
+    handle, temporary = _new_file(target.parent, target.stem[:40])
     try:
         with os.fdopen(handle, "wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
         if replace:
-            _replace(temporary, path)
+            _replace(temporary, target)
             return path
         for candidate in numbered(path):
             try:
@@ -113,6 +121,15 @@ def numbered(path: Path) -> Iterator[Path]:
     while True:
         yield path.with_stem(f"{path.stem}-{number}")
         number += 1
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a device or a pipe is there, ``/dev/null``; a folder is refused when written."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _new_file(folder: Path, stem: str) -> tuple[int, Path]:

@@ -51,10 +51,15 @@ class Plugin:
     def usable(self) -> bool:
         return self.status in ("ok", "slow")
 
+    @property
+    def trouble(self) -> str:
+        """Cause and fix in one line; empty if there is nothing wrong."""
+        return "; ".join(text for text in (self.cause, self.fix) if text)
+
     def explain(self) -> str:
         """The failure in one line."""
         text = f"plugin '{self.name}' ({self.distribution} {self.version}) is {self.status}"
-        return f"{text}: {self.cause}; {self.fix}" if self.cause else text
+        return f"{text}: {self.trouble}" if self.trouble else text
 
 
 @functools.cache

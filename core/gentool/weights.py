@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     AnyModel = TypeVar("AnyModel", bound=Model)
 
 FORMAT = "gentool-1"
+FILE, BEST = "weights.safetensors", "best.safetensors"  # what a training writes into its folder
 MAX_HEADER = 8 << 20
-MAX_BYTES = 32 << 30
 _ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1}
 _ITEM_BYTES |= {"U8": 1, "BOOL": 1, "U16": 2, "U32": 4, "U64": 8}
 _ITEM_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "C64": 8}
@@ -97,7 +97,7 @@ def read_header(path: str | Path) -> Header:
         raise WeightsError(
             f"{path}: this is a pickle, which gentool never loads; convert it to safetensors"
         )
-    if size > MAX_BYTES or len(raw) != length or length == 0:
+    if len(raw) != length or length == 0:
         raise WeightsError(f"{path}: not a safetensors file, or cut short")
     try:
         entries = json.loads(raw)
@@ -182,18 +182,23 @@ def find(card: Card, choice: str | None) -> Path:
     """
     if choice is None or choice in {w.name for w in card.weights}:
         return packaged(card, choice)[0]
-    path = expand(choice)
-    inside = path / "weights.safetensors"  # of a training run's folder
-    # unlike those of Path these never raise; what the system has against it, read_header() tells
-    if os.path.isfile(inside):
-        return inside
+    path = file_of(expand(choice))
     if os.path.isdir(path):
         raise WeightsError(
-            f"{path}: holds no weights.safetensors; give a training's folder or a safetensors file"
+            f"{path}: holds no {FILE}; give a training's folder or a safetensors file"
         )
     if card.weights and re.fullmatch(r"[\w-]+", choice) and not os.path.exists(path):
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path
+
+
+def file_of(path: Path) -> Path:
+    """The file that the path of one or of a training's folder means; without one in it, the path.
+
+    What the system has against it, :func:`read_header` tells.
+    """
+    inside = path / FILE
+    return inside if os.path.isfile(inside) else path  # unlike that of Path, it never raises
 
 
 def config_values(

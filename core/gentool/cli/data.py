@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import click
 
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.paths import OutputFile
-from gentool.cli.talk import Talk, note
-from gentool.files import expand, real, write_file
+from gentool.cli.talk import Talk, note, printable
+from gentool.errors import OutputError
+from gentool.files import check_writable, expand, real, write_file
 
 if TYPE_CHECKING:
     from gentool.training.data.inspect import Inspection
@@ -41,11 +43,9 @@ def inspect_command(
 
     PATH is what `gentool train --data` takes: a folder, an archive, or ARCHIVE:PREFIX.
     """
-    from gentool.encoding import check_suffix
     from gentool.training.data.inspect import contact_sheet, inspect
 
-    if output:
-        check_suffix(output.suffix)
+    sheet = None if no_sheet else _sheet(paths, output)
     pictures, found = inspect(paths, Talk(as_json))
     if as_json:
         click.echo(
@@ -64,27 +64,46 @@ def inspect_command(
         )
     else:
         _print(found)
-    if not no_sheet and found.widths:
-        path = output or Path(f"{_stem(paths[0])}-sheet.png")
-        if output is None and any(real(path).is_relative_to(real(expand(p))) for p in paths):
-            note(f"no contact sheet: {path} would lie among the pictures; give -o")
-        else:
-            sheet = contact_sheet(pictures, list(found.bad))
-            path = write_file(path, sheet.encode(path.suffix), replace=output is not None)
-            click.echo(path, err=as_json)
+    if sheet and found.widths:
+        drawn = contact_sheet(pictures, list(found.bad)).encode(sheet.suffix)
+        click.echo(write_file(sheet, drawn, replace=output is not None), err=as_json)
     return PART_FAILED if found.bad else OK
+
+
+def _sheet(paths: tuple[str, ...], output: Path | None) -> Path | None:
+    """Where the contact sheet goes, found out before the work; None if it goes nowhere.
+
+    Raises:
+        OutputError: it cannot go where it was asked for.
+    """
+    from gentool.encoding import check_suffix
+
+    path = output or Path(f"{_stem(paths[0])}-sheet.png")
+    among = any(real(path).is_relative_to(real(expand(p))) for p in paths if p)
+    if output is not None:
+        check_suffix(output.suffix)
+        if among:
+            raise OutputError(f"-o {output}: would lie among the pictures; choose another place")
+        if not output.parent.is_dir():
+            raise OutputError(f"-o {output}: there is no folder {output.parent}")
+    elif among:
+        note(f"no contact sheet: {path} would lie among the pictures; give -o")
+        return None
+    check_writable(path.parent)
+    return path
 
 
 def _stem(path: str) -> str:
     r"""``cifar10`` of ``data/cifar10.tar.xz:train/``, ``pictures`` of ``C:\pictures``."""
     whole = expand(path)
-    file = whole if whole.exists() else Path(path.rpartition(":")[0])
-    return file.resolve().name.partition(".")[0] or "pictures"
+    # unlike those of Path these never raise; what is wrong with it, the work tells
+    file = whole if os.path.exists(whole) else Path(path.rpartition(":")[0])
+    return real(file).name.partition(".")[0] or "pictures"
 
 
 def _print(found: Inspection) -> None:
     def counted(counts: dict[str, int]) -> str:
-        return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+        return printable(", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
     click.echo(f"pictures  {found.count:,}, of which {found.held_out:,} are kept for validation")
     click.echo(f"sizes     {found.sizes}")
@@ -99,6 +118,6 @@ def _print(found: Inspection) -> None:
     )
     click.echo(f"bad       {len(found.bad):,}")
     for name, reason in list(found.bad.items())[:SHOWN]:
-        click.echo(f"  {name}: {reason}")
+        click.echo(printable(f"  {name}: {reason}"))
     if len(found.bad) > SHOWN:
         click.echo(f"  and {len(found.bad) - SHOWN:,} more; --json lists all")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ from gentool.distributions import CORE
 from gentool.errors import GentoolError
 
 if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
     from gentool.cards import Card
 
 
@@ -37,11 +38,17 @@ def command(as_json: bool) -> int:
 def _checks() -> Iterator[tuple[str, str, str]]:
     yield "gentool", "ok", __version__
     yield "python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}"
-    for name in _required():
+    for required in _required():
+        wanted = f"'{required.name}{required.specifier}'"
         try:
-            yield name, "ok", importlib.metadata.version(name)
+            version = importlib.metadata.version(required.name)
         except importlib.metadata.PackageNotFoundError:
-            yield name, "broken", f"not installed; pip install {name}"
+            yield required.name, "broken", f"not installed; pip install {wanted}"
+            continue
+        if required.specifier.contains(version, prereleases=True):
+            yield required.name, "ok", version
+        else:
+            yield required.name, "broken", f"{version} will not do; pip install {wanted}"
     try:
         from gentool.compute import choose, describe
 
@@ -53,19 +60,22 @@ def _checks() -> Iterator[tuple[str, str, str]]:
         yield "device", "broken", f"{type(e).__name__}: {e}"
     for plugin in map(plugins.check, [*plugins.methods(), *extensions.installed()]):
         detail = f"{plugin.distribution} {plugin.version}"
-        trouble = f": {plugin.cause}; {plugin.fix}" if plugin.cause else ""
+        trouble = f": {plugin.trouble}" if plugin.trouble else ""
         yield f"plugin {plugin.name}", plugin.status, detail + trouble
         if plugin.card and plugin.usable:
             yield from _weights(plugin.card)
 
 
-def _required() -> list[str]:
+def _required() -> list[Requirement]:
     """What the core cannot do without; nothing where it has no metadata, as a bare source tree."""
+    from packaging.requirements import Requirement
+
     try:
         lines = importlib.metadata.requires(CORE) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-    return [re.split(r"[^\w.-]", line)[0] for line in lines if "extra ==" not in line]
+    found = map(Requirement, lines)
+    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def _weights(card: Card) -> Iterator[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from gentool import plugins
 from gentool.cli.talk import printable
 from gentool.errors import UsageError, WeightsError
 from gentool.files import expand
+from gentool.weights import file_of, read_header, sha256
 
 
 @click.command(name="info")
@@ -32,16 +33,12 @@ def describe(what: str) -> dict[str, Any]:
         card = plugins.card(what)
         distribution, version = plugins.provider(what)
         return {"distribution": distribution, "version": version} | dataclasses.asdict(card)
-    path = expand(what)
+    path = file_of(expand(what))
     try:
         exists = path.exists()
     except OSError as e:  # a name that is too long
         raise UsageError(f"{what[:60]}...: {e.strerror}") from e
-    if path.is_dir() and (path / "weights.safetensors").is_file():
-        path /= "weights.safetensors"
     if path.suffix == ".safetensors":
-        from gentool.weights import read_header, sha256
-
         header = read_header(path)
         try:
             config = header.config

@@ -49,14 +49,13 @@ def _installed(plugin: Plugin, kind: str) -> dict[str, Any]:
     if kind == "extension" and plugin.usable:
         offered = plugin.offers.items()
         summary = "; ".join(f"{kind}: {', '.join(r.name for r in rs)}" for kind, rs in offered)
-    trouble = "; ".join(text for text in (plugin.cause, plugin.fix) if text)
     return {
         "name": plugin.name,
         "kind": kind,
         "status": plugin.status,
         "version": plugin.version,
         "distribution": plugin.distribution,
-        "summary": trouble or summary,
+        "summary": plugin.trouble or summary,
         "task": card.task if card else "",
         "actions": [a.name for a in card.actions] if card else [],
         "weights": [w.name for w in card.weights] if card else [],

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from gentool import __version__
+from gentool.cli.talk import printable
 from gentool.errors import GentoolError, PluginError, UsageError, did_you_mean
 
 # name: (module of this package, one line for the help)
@@ -166,7 +167,7 @@ def _print_traceback(error: Exception) -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"gentool: error: {' '.join(message.split())}", err=True)
+    click.echo(printable(f"gentool: error: {' '.join(message.split())}"), err=True)
     return USER_ERROR
 
 

@@ -22,6 +22,7 @@ from gentool.files import expand
 from gentool.options import Field, Options
 from gentool.output import Output
 from gentool.runner import Method
+from gentool.weights import file_of
 
 
 class RunFlags(CoreFlags):
@@ -137,8 +138,7 @@ def _as_json(made: list[Path], context: Context) -> Iterator[None]:
 
 def _inputs(options: Options, flags: RunFlags) -> list[Path]:
     """The files a run reads."""
-    paths = [expand(path) for path in (flags.weights, flags.config) if path]
-    paths += [path / "weights.safetensors" for path in paths]  # of a training run's folder
+    paths = [file_of(expand(path)) for path in (flags.weights, flags.config) if path]
     for name in type(options).model_fields:
         value = getattr(options, name)
         items = value if isinstance(value, list) else [value]

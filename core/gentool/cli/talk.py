@@ -14,6 +14,7 @@ import click
 from gentool.progress import Progress
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bar
 
 Item = TypeVar("Item")
@@ -37,7 +38,7 @@ class Talk(Progress):
     def note(self, text: str) -> None:
         """One line for the user."""
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            line(self._bar.console, printable(text))
         elif not self.quiet:
             _say(text)
 
@@ -51,7 +52,7 @@ class Talk(Progress):
     def result(self, text: str) -> None:
         """One line for stdout; above the bar where the same terminal shows it."""
         if self._bar is not None and self._results.isatty():
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            line(self._bar.console, text)
         else:
             with unheard():
                 click.echo(text, file=self._results)
@@ -122,7 +123,12 @@ def unheard() -> Iterator[None]:
 def _say(text: str) -> None:
     """On stderr, if somebody still listens."""
     with contextlib.suppress(OSError):  # a log on a full disk must not stop it either
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
+
+
+def line(console: Console, text: str) -> None:
+    """One line above what is drawn on a terminal, as it is."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> Bar:

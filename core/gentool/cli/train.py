@@ -103,7 +103,7 @@ def _train(card: cards.Card, options: Options, flags: TrainFlags) -> int:
             fail(e, flags.debug)
         distributed.leave(USER_ERROR)
     if distributed.is_first():
-        display.result(str(expand(flags.output) / "weights.safetensors"))
+        display.result(str(expand(flags.output) / weights.FILE))
     code = OK if finished else INTERRUPTED
     if distributed.launched():
         distributed.leave(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gentool.cli.talk import Talk, unheard
+from gentool.cli.talk import Talk, line, printable, unheard
 from gentool.training.display import Display, Record
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Live(Lines):
 
     def note(self, text: str) -> None:
         with unheard():
-            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            line(self.console, printable(text))
 
     def step(self, done: int, share: float, left: float) -> None:
         of = f"/{self.steps}" if self.steps else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import configparser
 import csv
 import hashlib
 import lzma
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gentool.distributions import EXTENSIONS, METHODS
-from gentool.environment import normal
+from gentool.environment import normal, parse
 from gentool.errors import InstallError
 from gentool.registry.rows import MAX_WHEEL
 
@@ -241,12 +240,15 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 def _entries(archive: zipfile.ZipFile, name: str) -> dict[str, dict[str, str]]:
     if name not in archive.namelist():
         return {}
-    parser = configparser.ConfigParser(
-        delimiters=("=",), comment_prefixes=("#",), default_section="", interpolation=None
-    )  # as gentool.environment reads it: nothing is hidden from one of them
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
-        parser.read_string(_read(archive, name).decode())
-    except (configparser.Error, UnicodeDecodeError) as e:
+        text = _read(archive, name).decode()
+    except UnicodeDecodeError as e:
         raise InstallError(f"its entry_points.txt cannot be read: {e}") from e
-    return {group: dict(parser[group]) for group in parser.sections()}
+    found: dict[str, dict[str, str]] = {}
+    for group, entry, value in parse(text):
+        if not (group and entry and value):
+            raise InstallError(f"its entry_points.txt cannot be read: {entry!r} is no entry point")
+        if entry in found.setdefault(group, {}):
+            raise InstallError(f"its entry_points.txt names {entry!r} of {group!r} twice")
+        found[group][entry] = value
+    return found

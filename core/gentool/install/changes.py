@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gentool import environment
+from gentool import environment, registry
 from gentool.distributions import CORE, EXTENSIONS, METHODS
 from gentool.environment import EntryPoint, normal
-from gentool.errors import InstallError, OutputError, UsageError, did_you_mean
+from gentool.errors import GentoolError, InstallError, OutputError, UsageError, did_you_mean
 from gentool.files import expand, write_atomic
 from gentool.install import pip
 from gentool.install.targets import Say, Target, collect, file_path, is_ours
+from gentool.progress import silent
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Installed:
     Attributes:
         name, version: of the distribution.
         provides: names of its methods and extensions.
+        methods: names of its methods.
         requires: normalised names of what it requires.
         origin: pip's record of where it came from (PEP 610); empty if from an index.
     """
@@ -33,6 +38,7 @@ class Installed:
     name: str
     version: str
     provides: tuple[str, ...]
+    methods: frozenset[str]
     requires: frozenset[str]
     origin: dict[str, Any]
 
@@ -52,6 +58,7 @@ def installed() -> list[Installed]:
                 name,
                 distribution.version,
                 tuple(sorted(entry.name for entry in offered)),
+                frozenset(entry.name for entry in offered if entry.group == METHODS),
                 frozenset(_names(distribution.requires or ())),
                 json.loads(distribution.read_text("direct_url.json") or "{}"),
             )
@@ -60,20 +67,54 @@ def installed() -> list[Installed]:
 
 def with_extra(name: str, extra: str) -> str:
     """The command that gives an installed plugin what an extra of it brings."""
-    for plugin in installed():
-        if normal(plugin.name) == normal(name) and "dir_info" in plugin.origin:
-            name = str(file_path(plugin.origin["url"]))
-            if plugin.origin["dir_info"].get("editable"):  # ours would put a copy in its place
-                return f"pip install -e '{name}[{extra}]'"
+    plugin = next((p for p in installed() if normal(p.name) == normal(name)), None)
+    if plugin and "dir_info" in plugin.origin:
+        name = str(file_path(plugin.origin["url"]))
+        if plugin.origin["dir_info"].get("editable"):  # ours would put a copy in its place
+            return f"pip install -e '{name}[{extra}]'"
+    # by its name, what no registry has could not be had again
+    elif plugin and not _is_published(name) and (by_hand := _by_hand(name, extra)):
+        return by_hand
     return f"gentool install '{name}[{extra}]'"
 
 
+def _is_published(name: str) -> bool:
+    """Whether a registry at hand has a wheel of a distribution; none is fetched for a hint."""
+    try:
+        rows = registry.load(report=silent, offline=True)
+    except GentoolError:  # of the configuration, which is not what is asked about here
+        return False
+    return any(row.published for row in rows if normal(row.distribution) == normal(name))
+
+
+def _by_hand(name: str, extra: str) -> str:
+    """The commands for what an extra of an installed distribution requires; empty if nothing."""
+    indexed, missing = list[str](), list[str]()
+    for needed in _requirements(importlib.metadata.requires(name) or ()):
+        marker, needed.marker = needed.marker, None
+        if (
+            marker is None
+            or marker.evaluate({"extra": ""})
+            or not marker.evaluate({"extra": extra})
+        ):
+            continue
+        if normal(needed.name) == CORE or not normal(needed.name).startswith("gentool-"):
+            indexed.append(f"'{needed}'")
+        elif not _is_there(needed.name):  # a plugin, which no index is asked for
+            missing.append(f"gentool install the wheel of {needed.name}")
+    return " and ".join([f"pip install {' '.join(indexed)}"] * bool(indexed) + missing)
+
+
 def _names(requirements: Iterable[str]) -> Iterable[str]:
+    return (normal(requirement.name) for requirement in _requirements(requirements))
+
+
+def _requirements(lines: Iterable[str]) -> Iterator[Requirement]:
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for line in requirements:
+    for line in lines:
         try:
-            yield normal(Requirement(line).name)
+            yield Requirement(line)
         except InvalidRequirement:
             continue
 
@@ -138,8 +179,8 @@ def _versions(targets: Iterable[Target], wanted: Mapping[str, str]) -> None:
 
 def _clashes(targets: Sequence[Target]) -> None:
     """No plugin takes the name of another distribution, or of another plugin's method."""
-    plugins = {normal(plugin.name): plugin.provides for plugin in installed()}
-    coming = {normal(t.wheel.name): t.wheel.entries.get(METHODS, {}) for t in targets}
+    plugins = {normal(plugin.name): plugin.methods for plugin in installed()}
+    coming = {normal(t.wheel.name): frozenset(t.wheel.entries.get(METHODS, ())) for t in targets}
     for target in targets:
         name = normal(target.wheel.name)
         if name not in plugins and _is_there(name):
@@ -147,8 +188,8 @@ def _clashes(targets: Sequence[Target]) -> None:
                 f"{target.wheel.path.name}: {name} is installed and no gentool plugin; "
                 "it will not be replaced; nothing was installed"
             )
-        for other, provides in {**plugins, **coming}.items():
-            if other != name and (both := set(provides) & set(coming[name])):
+        for other, methods in {**plugins, **coming}.items():
+            if other != name and (both := methods & coming[name]):
                 raise InstallError(
                     f"{target.wheel.path.name}: brings the method '{min(both)}', which {other} "
                     f"provides; gentool uninstall {other} first; nothing was installed"

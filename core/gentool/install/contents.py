@@ -16,7 +16,7 @@ from gentool.environment import normal
 from gentool.errors import GentoolError, InstallError
 from gentool.install.archive import Wheel
 from gentool.registry.rows import Row
-from gentool.weights import FORMAT, read_header, sha256
+from gentool.weights import FILE, FORMAT, read_header, sha256
 
 # in lower case, as disks of macOS and Windows compare names
 RESERVED = {"__main__", "gentool", "sitecustomize", "usercustomize"} | {
@@ -151,7 +151,7 @@ def _headers(wheel: Wheel, names: Iterable[str]) -> None:
 def _extracted(wheel: Wheel, name: str) -> Iterator[Path]:
     """One file of a wheel on disk for a moment; errors speak of it by its name in the wheel."""
     with tempfile.TemporaryDirectory(prefix="gentool-") as folder:
-        path = Path(folder) / "weights.safetensors"
+        path = Path(folder) / FILE
         wheel.extract(name, path)
         try:
             yield path

@@ -34,7 +34,6 @@ class Target:
 
     wheel: Wheel
     extras: str = ""
-    row: Row | None = None
 
     @property
     def requirement(self) -> str:
@@ -79,7 +78,7 @@ def _target(word: str, folder: Path, say: Say) -> Target:
             f"no registry knows '{name}'{did_you_mean(name, known)}; see gentool search, "
             "or give the path of a wheel or of a project's folder"
         )
-    return Target(fetch(row, folder, say), extras, row)
+    return Target(fetch(row, folder, say), extras)
 
 
 def is_path(word: str) -> bool:
@@ -252,4 +251,4 @@ def _required(name: str, folder: Path, say: Say) -> Target:
             f"{name} is required, but no registry knows it; install it first, from its path; "
             "nothing was installed"
         )
-    return Target(fetch(row, folder, say), row=row)
+    return Target(fetch(row, folder, say))

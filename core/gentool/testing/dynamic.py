@@ -8,13 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from gentool import cards, weights
 from gentool.errors import BatchError, GentoolError, UsageError
-from gentool.testing.subject import BATCH, SIZES, Finding, Skip, Subject, takes_pictures
+from gentool.testing.subject import (
+    BATCH,
+    SIZES,
+    Finding,
+    Skip,
+    Subject,
+    Untried,
+    takes_pictures,
+)
 
 if TYPE_CHECKING:
     from gentool.artifacts import Artifact
     from gentool.cards import Action
 
 NONE: Mapping[str, Any] = MappingProxyType({})
+ALONE = "see what the check on small and odd pictures says of it"
 TOLERANCE = 1e-4  # in fp32; summing in another order costs about 1e-6
 
 
@@ -83,14 +92,13 @@ def actions_run_on_small_and_odd_pictures(subject: Subject) -> Iterator[Finding]
 
 
 def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
-    tried = False
+    tried, untried = False, list[Untried]()
     for action in subject.card.actions:
         fields = cards.resolve(action.options).model_fields
         batches = ((n, i.alias or n) for n, i in fields.items() if takes_pictures(i) == "batch")
         field, name = next(batches, (None, ""))
         if field is None:
             continue
-        tried = True
         paths = [subject.picture(*size, number) for number, size in enumerate(BATCH)]
         try:
             together = _run(subject, action, more={name: paths})
@@ -99,8 +107,10 @@ def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
                 for path in paths
                 for artifact in _run(subject, action, more={name: [path]})
             ]
-        except Exception as e:  # what fails alone is reported by another check
-            raise Skip(f"{action.name} fails: {e}") from e
+        except Exception as e:
+            untried.append(Untried(action.name, e, ALONE))
+            continue
+        tried = True
         remedy = f"draw from context.generator() anew for every item of {name}, and keep no state"
         if len(together) != len(singly):
             counts = (
@@ -121,21 +131,28 @@ def a_batch_equals_its_items(subject: Subject) -> Iterator[Finding]:
                 f"give artifacts made_from={{'{field}': name_of(item)}}; files keep it",
             )
     if not tried:
-        raise Skip("no action takes several pictures")
+        raise Skip("; ".join(map(str, untried)) or "no action takes several pictures")
+    yield from untried
 
 
 def the_same_seed_gives_the_same_result(subject: Subject) -> Iterator[Finding]:
+    tried, untried = False, list[Untried]()
     for action in subject.card.actions:
         try:
             first, second = (_run(subject, action) for _ in range(2))
-        except Exception as e:  # reported by another check
-            raise Skip(f"{action.name} fails: {e}") from e
+        except Exception as e:
+            untried.append(Untried(action.name, e, ALONE))
+            continue
+        tried = True
         off = max((_distance(a, b) for a, b in zip(first, second, strict=False)), default=0.0)
         if off > 0 or len(first) != len(second):
             yield Finding(
                 f"{action.name} gives another result at the second call with the same seed",
                 "draw from context.generator(), and keep no state between calls",
             )
+    if not tried:
+        raise Skip("; ".join(map(str, untried)) or "it has no actions")
+    yield from untried
 
 
 def _takes_pictures(action: Action) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from gentool import cards
 from gentool.cards import NAME, Record
 from gentool.testing.command import captured
-from gentool.testing.subject import Finding, Skip, Subject
+from gentool.testing.subject import Finding, Skip, Subject, Untried
 
 
 def records_are_complete(subject: Subject) -> Iterator[Finding]:
@@ -30,13 +30,8 @@ def records_are_complete(subject: Subject) -> Iterator[Finding]:
 def losses_give_named_terms_with_a_gradient(subject: Subject) -> Iterator[Finding]:
     import torch
 
-    tried = False
-    for record in _offers(subject, "losses") or _none("loss"):
-        called = _called(subject, record)
-        if called is None:
-            continue
-        tried = True
-        terms, prediction = called
+    untried: list[Untried] = []
+    for record, terms, prediction in _called(subject, "loss", "losses", untried):
         remedy = "return named float32 tensors without dimensions: {'name': tensor}"
         if not isinstance(terms, Mapping) or not terms:
             yield Finding(f"loss '{record.name}' gives a {type(terms).__name__}", remedy)
@@ -51,18 +46,12 @@ def losses_give_named_terms_with_a_gradient(subject: Subject) -> Iterator[Findin
                 remedy = "compute it from the prediction, without no_grad() and item()"
                 problem = f"term '{name}' of loss '{record.name}' has no finite gradient"
                 yield Finding(problem, remedy)
-    if not tried:
-        raise Skip("no loss that can be called with two pictures; give Conformance.calls")
+    yield from untried
 
 
 def metrics_give_named_figures(subject: Subject) -> Iterator[Finding]:
-    tried = False
-    for record in _offers(subject, "metrics") or _none("metric"):
-        called = _called(subject, record)
-        if called is None:
-            continue
-        tried = True
-        figures, _ = called
+    untried: list[Untried] = []
+    for record, figures, _ in _called(subject, "metric", "metrics", untried):
         remedy = "return named numbers: {'psnr': 31.4}"
         if not isinstance(figures, Mapping) or not figures:
             yield Finding(f"metric '{record.name}' gives a {type(figures).__name__}", remedy)
@@ -70,8 +59,7 @@ def metrics_give_named_figures(subject: Subject) -> Iterator[Finding]:
         for name, value in figures.items():
             if not isinstance(value, int | float) or math.isnan(value):
                 yield Finding(f"figure '{name}' of metric '{record.name}' is {value!r}", remedy)
-    if not tried:
-        raise Skip("no metric that can be called with two pictures; give Conformance.calls")
+    yield from untried
 
 
 def commands_show_their_help(subject: Subject) -> Iterator[Finding]:
@@ -93,8 +81,28 @@ def _offers(subject: Subject, kind: str) -> list[Record]:
     return plugin.offers.get(kind, [])
 
 
-def _called(subject: Subject, record: Record) -> tuple[Any, Any] | None:
-    """What a loss or metric gives, and its prediction; None if nothing suits it."""
+def _called(
+    subject: Subject, what: str, kind: str, untried: list[Untried]
+) -> Iterator[tuple[Record, Any, Any]]:
+    """Every loss or metric with what it gives, and its prediction; the others go to ``untried``.
+
+    Raises:
+        Skip: there is none that could be tried.
+    """
+    tried = False
+    for record in _offers(subject, kind) or _none(what):
+        called = _call(subject, record)
+        if isinstance(called, Exception):
+            untried.append(Untried(record.name, called, "give Conformance.calls"))
+        else:
+            tried = True
+            yield record, *called
+    if not tried:
+        raise Skip("; ".join(map(str, untried)))
+
+
+def _call(subject: Subject, record: Record) -> tuple[Any, Any] | Exception:
+    """What a loss or metric gives, and its prediction; or what it raises of two pictures."""
     import torch
 
     if record.name in subject.calls:
@@ -108,8 +116,8 @@ def _called(subject: Subject, record: Record) -> tuple[Any, Any] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # two pictures may not be what it takes
             return made()(prediction, target), prediction
-    except Exception:  # it takes something else: features, an argument
-        return None
+    except Exception as e:  # it takes something else: features, an argument
+        return e
 
 
 def _differentiable(term: Any, prediction: Any) -> bool:

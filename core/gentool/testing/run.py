@@ -10,7 +10,7 @@ from gentool.distributions import METHODS
 from gentool.environment import EntryPoint
 from gentool.errors import GentoolError
 from gentool.testing import command, dynamic, imports, offers, static, training, wheel
-from gentool.testing.subject import Finding, Skip, Subject, find
+from gentool.testing.subject import Finding, Skip, Subject, Untried, find
 
 Check = Callable[[Subject], Iterable[Finding]]
 
@@ -54,7 +54,7 @@ class Result:
         plugin: name of the entry point.
         check: name of the check, in words.
         status: ``ok``, ``failed`` or ``skipped``.
-        details: findings, or why it was skipped.
+        details: findings, what could not be tried, and why it was skipped.
     """
 
     plugin: str
@@ -76,16 +76,22 @@ def check(name: str) -> Iterator[Result]:
 
 
 def run(one: Check, subject: Subject) -> Result:
-    """Run one check; a plugin that breaks the check itself fails it."""
-    words = one.__name__.replace("_", " ")
+    """Run one check; a plugin that breaks the check itself fails it, and what it found stays."""
+    status, details = "ok", list[str]()
     try:
-        details = tuple(str(finding) for finding in one(subject))
+        for finding in one(subject):
+            details.append(str(finding))
+            if not isinstance(finding, Untried):
+                status = "failed"
     except Skip as e:
-        return Result(subject.entry.name, words, "skipped", (str(e),))
+        details.append(str(e))
+        status = "skipped" if status == "ok" else status
     except GentoolError as e:
-        return Result(subject.entry.name, words, "failed", (f"{e}; correct the plugin",))
+        details.append(f"{e}; correct the plugin")
+        status = "failed"
     except (Exception, SystemExit) as e:  # foreign code raises anything
         where = traceback.extract_tb(e.__traceback__)[-1]
         text = f"{type(e).__name__}: {e}; correct {where.filename}, line {where.lineno}"
-        return Result(subject.entry.name, words, "failed", (" ".join(text.split()),))
-    return Result(subject.entry.name, words, "failed" if details else "ok", details)
+        details.append(" ".join(text.split()))
+        status = "failed"
+    return Result(subject.entry.name, one.__name__.replace("_", " "), status, tuple(details))

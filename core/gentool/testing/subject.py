@@ -39,6 +39,13 @@ class Finding:
         return f"{self.problem}; {self.remedy}"
 
 
+class Untried(Finding):
+    """What a check could not try, and why; it is told, but no fault."""
+
+    def __init__(self, name: str, error: Exception, remedy: str) -> None:
+        super().__init__(f"could not be tried: {name}: {loading.told(error)}", remedy)
+
+
 class Skip(unittest.SkipTest):
     """A check that does not apply to this plugin; pytest shows it as skipped."""
 

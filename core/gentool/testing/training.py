@@ -42,7 +42,8 @@ def two_steps_reach_every_parameter(subject: Subject) -> Iterator[Finding]:
             remedy = "bound what the loss divides by or takes the root of"
             yield Finding(f"the gradient of {name} is not finite", remedy)
     try:
-        weights.load(type(trainer.model), subject.folder / "run/weights.safetensors", card.name)
+        trained = weights.file_of(subject.folder / "run")
+        weights.load(type(trainer.model), trained, card.name)
     except GentoolError as e:
         remedy = "the trainer's model must be of the class that the card names"
         yield Finding(f"what was trained cannot be loaded: {e}", remedy)
