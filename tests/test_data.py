@@ -15,6 +15,7 @@ from gentool import TrainingError
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Pictures, Plan, Setup, held_out, sample_held_out
+from gentool.training.data.inspect import contact_sheet
 from gentool.training.data.pictures import Draw
 from gentool.training.data.sources import find
 
@@ -130,6 +131,25 @@ def test_a_sample_of_what_is_kept_is_the_same_every_time_and_may_be_nothing(fold
     assert sample_held_out(100, setup) is None
 
 
+def test_what_is_damaged_among_the_held_out_is_told_once_and_stops_nothing(folder):
+    notes = []
+    setup = Setup(Plan(data=[str(folder)]), choose("cpu", "fp32"), note=notes.append)
+    kept = Pictures([folder], flip=False, split="held-out")
+    assert len(kept) > 1
+    (folder / kept.name(0)).write_bytes(b"nothing")
+    for _ in range(2):
+        assert len(kept.sample(len(kept), setup)) == len(kept)  # the next one stands in
+    told = f"skipped {kept.name(0)}: not a picture that Pillow can read"
+    assert notes == [told]
+    assert len(sample_held_out(100, setup)) == len(kept)
+    for i in range(len(kept)):
+        (folder / kept.name(i)).write_bytes(b"nothing")
+    assert sample_held_out(100, setup) is None
+    assert notes[-1].startswith(
+        f"nothing to validate on: of what is held out, {len(kept)} pictures in a row cannot be read"
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -157,6 +177,19 @@ def test_data_that_cannot_be_used_is_one_line(folder, tmp_path, data, error):
         Pictures([f"{tmp_path}/{data}"])
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_path_is_not_the_current_folder(folder, tmp_path, monkeypatch, capsys, empty):
+    monkeypatch.chdir(folder)
+    with pytest.raises(TrainingError, match="--data: the path is empty"):
+        Pictures([empty])
+    run = ["train", "vae", "--steps", "1", "-o", str(tmp_path / "run")]
+    for line in (["data", "inspect", empty], [*run, "--data", empty]):
+        assert invoke(line) == 2
+        assert capsys.readouterr().err == "gentool: error: --data: the path is empty\n"
+    assert len(find(folder).names) == 40
+    assert not (tmp_path / "run").exists()
+
+
 def test_no_data_at_all_names_the_flag():
     with pytest.raises(TrainingError, match="--data: is required"):
         Pictures([])
@@ -181,6 +214,17 @@ def test_inspect_counts_and_draws_a_sheet(folder, tmp_path, capsys, monkeypatch)
     assert not Path("data-sheet.png").exists()
 
 
+def test_a_sheet_shows_pictures_from_first_to_last(tmp_path):
+    for i in range(127):
+        Image.new("RGB", (4, 4), (2 * i,) * 3).save(tmp_path / f"{i:03}.png")
+    sheet = contact_sheet(Pictures([tmp_path], split="all"), bad=["000.png"])
+    shown = [round(float(tensor.mean()) * 255) // 2 for tensor in sheet.tensors]
+    assert shown == sorted(set(shown))
+    assert len(shown) == 64
+    assert (shown[0], shown[-1]) == (1, 125)
+    assert contact_sheet(Pictures([tmp_path], split="all"), [f"{i:03}.png" for i in range(127)])
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a colon is no part of a name there")
 def test_a_sheet_is_called_after_the_folder_or_archive(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -195,6 +239,31 @@ def test_a_sheet_is_called_after_the_folder_or_archive(folder, tmp_path, monkeyp
 def test_inspect_refuses_a_sheet_without_a_name(folder, to, reason, capsys):
     assert invoke(["data", "inspect", str(folder), "-o", to]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_inspect_of_a_path_that_the_system_refuses_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["data", "inspect", "x" * 300]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "reason"),
+    [
+        ("data/a/00.png", "would lie among the pictures; choose another place"),
+        ("data/sheet.png", "would lie among the pictures; choose another place"),
+        ("no/sheet.png", "there is no folder no"),
+    ],
+)
+def test_inspect_refuses_a_sheet_where_it_must_not_lie(
+    folder, tmp_path, monkeypatch, capsys, to, reason
+):
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    assert invoke(["data", "inspect", "data", "-o", to]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"gentool: error: -o {to}: {reason}\n")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
 
 
 def test_inspect_names_bad_files_and_exits_1(folder, tmp_path, capsys):

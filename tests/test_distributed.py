@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -112,8 +113,28 @@ def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path)
     assert list((tmp_path / "run/checkpoints").glob("*.safetensors"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_process_that_is_killed_is_one_line(pictures, vgg_like, tmp_path):
+    process = adain(pictures, vgg_like, tmp_path / "run", "--steps", 5000)
+    log = tmp_path / "run/metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() or not log.read_text():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    both = [p for p in psutil.Process(process.pid).children() if "RANK" in p.environ()]
+    (first,) = (p for p in both if p.environ()["RANK"] == "0")
+    first.kill()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    last = err.splitlines()[-1]
+    assert last.startswith("gentool: error: process 0 of this training was ended by SIGKILL; often")
+    assert "--resume" in last
+    assert "Traceback" not in err
+
+
 BOTH = """
-import os, sys
+import os, re, sys
 sys.path.insert(0, {tests!r})
 import two_ranks
 from gentool import GentoolError, OutputError, TrainingError
@@ -124,7 +145,8 @@ try:
     plan = Plan(steps=9, batch_size=2, checkpoint_every=2)
     train("two", trainer, None, plan, {run!r}, device="cpu")
 except GentoolError as e:
-    sys.stdout.write(" ".join(["rank", os.environ["RANK"], str(e), str(agreed(e))]) + "\\n")
+    what = re.sub("(stuck: (Timed out)?).*", r"\\1", str(e))  # else as it happens
+    sys.stdout.write(" ".join(["rank", os.environ["RANK"], what, str(agreed(e))]) + "\\n")
 leave(0)
 """
 
@@ -163,8 +185,113 @@ def test_an_error_amid_the_training_is_told_by_the_process_that_had_it(tmp_path)
     """
     assert errors_of_both(tmp_path, trainer) == [
         "rank 0 no space left False",
-        "rank 1 another process of this training ended True",
+        "rank 1 another process of this training ended or is stuck:  True",
     ]
+
+
+def test_an_error_of_the_data_of_one_process_is_told_by_all(tmp_path):
+    trainer = """
+    class Damaged(list):
+        def __getitem__(self, number):
+            raise TrainingError("no such sample")
+    class trainer(two_ranks.Two):
+        def __init__(self, options, setup):
+            super().__init__(options, setup)
+            if setup.group.rank == 1:
+                self.datasets = [Damaged(self.datasets[0])]
+    """
+    assert errors_of_both(tmp_path, trainer) == [
+        "rank 0 process 1: no such sample True",
+        "rank 1 no such sample True",
+    ]
+
+
+def test_an_error_in_the_step_of_one_process_is_one_line_in_the_other(tmp_path):
+    trainer = """
+    class trainer(two_ranks.Two):
+        def loss(self, moment, batch):
+            if self.setup.group.rank == 1:
+                raise TrainingError("no such loss")
+            return super().loss(moment, batch)
+    """
+    assert errors_of_both(tmp_path, trainer) == [
+        "rank 0 another process of this training ended or is stuck:  True",
+        "rank 1 no such loss False",
+    ]
+
+
+def test_a_long_validation_is_waited_for_and_one_without_an_end_is_not(tmp_path):
+    trainer = """
+    import time
+    from datetime import timedelta
+    from gentool.training import distributed
+    assert distributed.PATIENCE >= timedelta(hours=2)
+    distributed.PATIENCE = timedelta(seconds=2)
+    class trainer(two_ranks.Two):
+        def validate(self):
+            time.sleep(5)
+            return {}
+    """
+    assert errors_of_both(tmp_path, trainer) == [
+        "rank 0 another process of this training ended or is stuck:  True",
+        "rank 1 another process of this training ended or is stuck: Timed out True",
+    ]
+
+
+def test_what_each_process_logged_is_resumed_by_it(tmp_path):
+    trainer = """
+    from gentool.training import Plan as Asked
+    def Plan(**_):
+        return Asked(batch_size=2, log_every=4, checkpoint_every=3, preview_every=0, **ASKED)
+    class trainer(two_ranks.Two):
+        def loss(self, moment, batch):
+            if STOP and moment.step == 5:
+                raise TrainingError("stopped")
+            return super().loss(moment, batch)
+    """
+
+    def ends(folder, stop, **asked):
+        folder.mkdir(exist_ok=True)
+        code = f"STOP, ASKED = {stop}, {asked}\n{textwrap.dedent(trainer)}"
+        return errors_of_both(folder, code)
+
+    def curve(folder):
+        lines = (folder / "run/metrics.jsonl").read_text().splitlines()
+        return [(d["step"], d["terms"]) for d in map(json.loads, lines)]
+
+    assert ends(tmp_path / "whole", False, steps=8) == []
+    assert ends(tmp_path / "parts", True, steps=8) == [
+        "rank 0 stopped False",
+        "rank 1 stopped False",
+    ]
+    assert ends(tmp_path / "parts", False, steps=8, resume=True) == []
+    assert [step for step, _ in curve(tmp_path / "whole")] == [4, 8]
+    assert curve(tmp_path / "parts") == curve(tmp_path / "whole")
+
+
+TWICE = """
+import sys
+sys.path.insert(0, {tests!r})
+import two_ranks
+from gentool.training import Plan, train
+from gentool.training.distributed import leave
+for name in ("first", "second"):
+    plan = Plan(steps=2, batch_size=2, log_every=1)
+    train("two", two_ranks.Two, None, plan, {folder!r} + "/" + name, device="cpu")
+leave(0)
+"""
+
+
+def test_a_script_may_train_twice(tmp_path):
+    (tmp_path / "twice.py").write_text(TWICE.format(tests=str(HERE), folder=str(tmp_path)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", str(tmp_path / "twice.py")]
+    done = subprocess.run(command, check=False, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("first", "second")]
+    terms = [[json.loads(line)["terms"] for line in log.splitlines()] for log in logs]
+    assert len(terms[0]) == 2
+    assert terms[0] == terms[1]
 
 
 @pytest.mark.parametrize("debug", [False, True])

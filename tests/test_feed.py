@@ -26,6 +26,7 @@ from gentool.training.data.cache import estimate, keep_decoded
 from gentool.training.data.feed import Feed, feeds
 from gentool.training.data.order import Order
 from gentool.training.data.pictures import Draw
+from gentool.vision import transforms
 
 from .samples import write
 
@@ -118,6 +119,21 @@ def test_mirrored_is_half_of_them_chosen_anew_in_every_pass(tmp_path):
     assert (straight.batch(Draw(range(60), 1))[0].pictures[:, 0, 0, 0] > 0).all()
 
 
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_no_mirror_mirrors_nothing(tmp_path, cache):
+    wide = Image.new("RGB", (2, 1))
+    wide.putpixel((0, 0), (255, 255, 255))
+    for i in range(60):
+        wide.save(tmp_path / f"{i}.png")
+    for mirror in (True, False):
+        pictures = Pictures([tmp_path], split="all")
+        plan = Plan(batch_size=60, mirror=mirror, cache=cache, workers=0)
+        setup = Setup(plan, choose("cpu", "fp32"))
+        (feed,) = feeds([pictures], setup, 0, Progress())
+        for batch in (next(feed), pictures.sample_batch(60, setup)):
+            assert bool((batch.pictures[:, 0, 0, 0] > 0).all()) is not mirror
+
+
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
@@ -162,6 +178,46 @@ def test_a_damaged_picture_is_the_same_gap_with_and_without_the_cache(folder):
     assert len(batch) == 3
     assert bad == {}  # told of once, when it was decoded
     assert kept.fingerprint() == Pictures([folder], split="all").fingerprint()
+
+
+class Wrong:
+    """A mistake in somebody's own code."""
+
+    def __call__(self, pixels):
+        return pixels + "1"
+
+
+@pytest.mark.parametrize("where", ["transform", "prepare"])
+def test_a_mistake_in_a_transform_is_no_damaged_picture(folder, where):
+    pictures = Pictures([folder], **{where: Wrong()}, split="all")
+    with pytest.raises(TypeError) as error:
+        pictures.batch(Draw([2], 0))
+    assert error.value.__notes__ == ["(while a/04.png was prepared for the training)"]
+    with pytest.raises(TypeError, match="png was prepared for the training"):
+        take(pictures, 1, workers=1)
+    if where == "prepare":
+        with pytest.raises(TypeError):
+            keep_decoded(pictures, CPU, "ram", Progress())
+
+
+def test_pictures_that_are_too_small_for_a_transform_are_not_left_out(folder):
+    Image.new("RGB", (30, 20)).save(folder / "a/00.png")
+    pictures = Pictures([folder], transforms().RandomCrop(16), split="all")
+    assert pictures.batch(Draw([0], 0))[0].pictures.shape == (1, 3, 16, 16)
+    with pytest.raises(ValueError, match="larger than"):
+        pictures.batch(Draw([0, 1], 0))
+
+
+def test_memory_that_runs_out_is_no_damaged_picture(folder, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("gentool.training.data.pictures._bytes", full)
+    pictures = Pictures([folder], split="all")
+    with pytest.raises(MemoryError):
+        pictures.batch(Draw([0], 0))
+    with pytest.raises(MemoryError):
+        keep_decoded(pictures, CPU, "ram", Progress())
 
 
 def test_a_set_without_a_sound_picture_is_one_line(tmp_path):

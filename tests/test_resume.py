@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import textwrap
 import threading
 import time
 
@@ -12,8 +13,9 @@ import torch
 from PIL import Image
 
 from gentool import OutputError, TrainingError, weights
+from gentool.artifacts import Animation
 from gentool.compute import Compute
-from gentool.training import Pictures, Plan, Setup, checkpoint, fit, folder, state
+from gentool.training import Pictures, Plan, Setup, checkpoint, fit, folder, runs, state, train
 from gentool.training.average import Average
 
 from . import tiny
@@ -94,6 +96,142 @@ def test_a_new_training_shows_nothing_of_one_that_came_to_no_checkpoint(tmp_path
     setup = Setup(plan, Compute(torch.device("cpu"), torch.float32))
     fit(tiny.TinyTrainer(), setup, tmp_path, "tiny")
     assert [p.name for p in (tmp_path / "previews").iterdir()] == ["mine.png"]
+
+
+def test_what_came_to_no_checkpoint_is_begun_again_and_its_log_is_kept(tmp_path):
+    class Moving(tiny.TinyTrainer):
+        def preview(self):
+            return [Animation([torch.rand(3, 8, 8)] * 2, fps=4)]
+
+    with pytest.raises(TrainingError, match=r"loss is nan; start anew .*\(or --clip 1\)"):
+        tiny.train(tmp_path, Moving(poison=3), steps=20, preview_every=1)
+    lost = curve(tmp_path)
+    assert len(lost) == 3
+    assert (tmp_path / "previews/0000003.webp").exists()
+    display = Listening()
+    tiny.train(tmp_path, display=display, steps=2, preview_every=2)
+    assert [note for note in display.notes if "metrics-before.jsonl" in note]
+    assert [step for step, _ in curve(tmp_path)] == [1, 2]
+    assert [p.name for p in (tmp_path / "previews").iterdir()] == ["0000002.png"]
+    before = (tmp_path / "metrics-before.jsonl").read_text().splitlines()
+    assert [json.loads(line)["terms"] for line in before] == [terms for _, terms in lost]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.jsonl", '{"step": 1, "loss": 0.5}\n'),
+        ("metrics.jsonl", "[1, 2]\n"),
+        ("metrics.jsonl", "3\n"),
+        ("metrics.jsonl", "step 1\n"),
+        ("run.json", '{"program": "another"}'),
+    ],
+)
+def test_the_files_of_another_program_are_not_written_over(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(TrainingError, match=f"holds a {name} that no training of gentool wrote"):
+        tiny.train(tmp_path, steps=2)
+    plan = Plan(steps=2, batch_size=4)
+    with pytest.raises(TrainingError, match="choose another folder, or remove it"):
+        train("tiny", lambda *_: pytest.fail("built"), None, plan, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
+
+
+def test_the_history_tells_of_the_begin_that_came_to_nothing(tmp_path):
+    plan = Plan(steps=4, batch_size=4, log_every=1)
+    with pytest.raises(TrainingError, match="loss is nan"):
+        train("tiny", lambda *_: tiny.TinyTrainer(poison=2), None, plan, tmp_path, device="cpu")
+    again = plan.model_copy(update={"resume": True})
+    with pytest.raises(TrainingError, match="the same command without --resume begins"):
+        train("tiny", tiny.TinyTrainer, None, again, tmp_path, device="cpu")
+    assert train("tiny", tiny.TinyTrainer, None, plan, tmp_path, device="cpu")
+    assert len(runs.sessions(tmp_path)) == 2
+
+
+def test_a_preview_that_fails_loses_nothing_and_does_not_fail_the_resume(tmp_path):
+    class Failing(tiny.TinyTrainer):
+        def preview(self):
+            if self.seen[-1] + 1 == every:
+                raise RuntimeError("no such preview")
+            return super().preview()
+
+    whole = {"steps": 12, "checkpoint_every": 6}
+    tiny.train(tmp_path / "whole", **whole)
+    for every in (6, 4):  # where it is saved as well; where it is not
+        run = tmp_path / f"{every}"
+        with pytest.raises(RuntimeError, match="no such preview"):
+            tiny.train(run, Failing(), preview_every=every, **whole)
+        assert checkpoints(run) == [every]
+        assert (run / "weights.safetensors").exists()
+        tiny.train(run, Failing(), preview_every=every, resume=True, **whole)
+        assert curve(run) == curve(tmp_path / "whole")
+
+
+def test_what_is_killed_in_a_preview_was_saved_before(tmp_path):
+    kills = """
+    import os, signal, tiny
+    def preview(self):
+        os._exit(9)
+    tiny.TinyTrainer.preview = preview
+    """
+    before = f"import sys; sys.path.insert(0, {tiny.HERE!r})\n{textwrap.dedent(kills)}"
+    process = tiny.start(tmp_path / "run", before, preview_every=5)
+    assert process.wait(timeout=60) == 9
+    assert checkpoints(tmp_path / "run") == [5]
+    tiny.train(tmp_path / "run", steps=60, resume=True)
+    tiny.train(tmp_path / "whole", steps=60)
+    assert curve(tmp_path / "run") == curve(tmp_path / "whole")
+
+
+def test_after_a_loss_that_is_not_finite_a_training_goes_on_as_it_says(tmp_path):
+    said = r"loss is nan; .* go on with --resume --allow-changes --clip {} \(or a lower learning"
+    with pytest.raises(TrainingError, match=said.format("1")):
+        tiny.train(tmp_path, tiny.TinyTrainer(poison=7), steps=9)
+    again = {"steps": 9, "resume": True, "allow_changes": True, "clip": 1}
+    with pytest.raises(TrainingError, match=said.format(r"0\.1")):
+        tiny.train(tmp_path, tiny.TinyTrainer(poison=7), **again)
+    assert tiny.train(tmp_path, **again)[1]
+
+
+def test_checkpoints_of_before_mirroring_was_a_flag_go_on_mirrored(tmp_path):
+    tiny.train(tmp_path, steps=5)
+    (file,) = (tmp_path / "checkpoints").iterdir()
+    told = dict(weights.read_header(file).metadata)
+    position, hyper = json.loads(told["position"]), json.loads(told["hyper"])
+    position["log"] = position["log"][0]
+    assert hyper.pop("mirror") is True
+    told |= {"position": json.dumps(position), "hyper": json.dumps(hyper)}
+    weights.write_tensors(file, weights.read_tensors(file), told)
+    with pytest.raises(TrainingError, match="mirror was True and is now False"):
+        tiny.train(tmp_path, steps=5, resume=True, mirror=False)
+    learnt = {"rate": 0.1, "learns_from": ["1234"]}  # nobody kept what was learnt from
+    assert tiny.train(tmp_path, steps=5, resume=True, hyper=learnt)[1]
+
+
+def test_another_teacher_of_the_same_name_is_refused(tmp_path):
+    teachers = []
+    for number in (1, 2):
+        path = tmp_path / str(number) / "teacher.safetensors"
+        path.parent.mkdir()
+        torch.manual_seed(number)
+        weights.save(path, tiny.TinyModel(), "tiny")
+        teachers.append(path)
+
+    def taught(teacher, **more):
+        def build(options, setup):
+            trainer = tiny.TinyTrainer()
+            trainer.learns_from = [teacher]
+            return trainer
+
+        plan = Plan(steps=5, batch_size=4, **more)
+        return train("tiny", build, None, plan, tmp_path / "run", device="cpu")
+
+    taught(teachers[0])
+    with pytest.raises(TrainingError, match=r"learns-from was \['[0-9a-f]{64}'\] and is now \['"):
+        taught(teachers[1], resume=True)
+    assert taught(teachers[0], resume=True)
+    assert taught(teachers[1], resume=True, allow_changes=True)
 
 
 def test_two_trainings_do_not_write_into_one_folder(tmp_path, monkeypatch):

@@ -377,6 +377,14 @@ def test_a_training_does_not_write_among_its_data(tmp_path, run):
         train("tiny", lambda *_: tiny.TinyTrainer(), options, Plan(steps=1), tmp_path / run)
 
 
+@pytest.mark.parametrize(("schedule", "count"), [("constant", 1), ("linear", 0)])
+def test_a_final_rate_that_is_never_reached_is_told(tmp_path, schedule, count):
+    display = Listening()
+    plan = Plan(steps=2, batch_size=4, lr_final=0.1, lr_schedule=schedule)
+    train("tiny", tiny.TinyTrainer, None, plan, tmp_path, device="cpu", display=display)
+    assert len([n for n in display.notes if n.startswith("--lr-final 0.1: no use")]) == count
+
+
 def test_a_folder_that_is_taken_is_refused_before_the_data_are_read(tmp_path):
     tiny.train(tmp_path, steps=5)
     with pytest.raises(TrainingError, match="holds a training already"):

@@ -11,9 +11,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from gentool import PluginError, TrainingError
+from gentool.artifacts import Animation, Figures
 from gentool.cli.main import invoke
 from gentool.cli.watch import Lines, Live, display
 from gentool.training import Record
@@ -99,11 +101,37 @@ def test_a_report_of_a_training_that_goes_on_ignores_the_line_being_written(fini
     assert "40 steps, " in page
 
 
+def test_a_long_curve_is_drawn_to_its_end(tmp_path):
+    terms = [{"loss": 1.0}] * 3999 + [{"loss": 1000.0}]  # on a scale to 10^3, if it is drawn
+    lines = [
+        json.dumps({"step": i + 1, "epoch": i, "terms": t, "per_second": 1.0, "rate": 1.0})
+        for i, t in enumerate(terms)
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    assert r"10^{3}" in report(tmp_path)
+
+
 @pytest.mark.parametrize("scores", [[math.nan, 2.0, 3.0], [math.inf] * 3])
 def test_a_report_leaves_out_scores_that_are_no_numbers(tmp_path, scores):
     tiny.train(tmp_path, tiny.TinyTrainer(scores=[*scores]), steps=15)
     page = report(tmp_path)
     assert ("<!-- validation: score -->" in page) is (2.0 in scores)
+
+
+def test_a_report_shows_the_first_picture_of_a_preview_whatever_its_suffix(tmp_path):
+    class Varied(tiny.TinyTrainer):
+        def preview(self):
+            wave = Animation([torch.rand(3, 8, 8) for _ in range(3)], fps=4)
+            return [Figures({"distance": 1.0}), wave]
+
+    tiny.train(tmp_path, Varied(), steps=4, preview_every=2, log_every=1)
+    assert {p.name for p in (tmp_path / "previews").iterdir()} == {
+        *("0000002.json", "0000002-1.webp", "0000004.json", "0000004-1.webp")
+    }
+    (tmp_path / "previews/notes-2.png").write_bytes(b"someone's own")
+    page = report(tmp_path)
+    assert page.count('data-step="') == 2
+    assert 'data-step="4" src="data:image/webp;base64,' in page
 
 
 def test_a_folder_without_a_training_is_one_line(tmp_path, capsys):

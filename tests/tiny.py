@@ -95,13 +95,13 @@ sys.path.insert(0, {tests!r})
 import signal, tiny
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60)
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60, **{plan})
 """
 
 
-def start(run, before=""):
+def start(run, before="", **plan):
     """A training of 60 steps in a process of its own, which runs the code `before` first."""
-    code = before + SCRIPT.format(tests=HERE, run=str(run))
+    code = before + SCRIPT.format(tests=HERE, run=str(run), plan=plan)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 
 

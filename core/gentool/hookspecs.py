@@ -92,10 +92,10 @@ def gentool_after_run(
 
 @hookspec
 def gentool_training_step(method: str, step: int, scalars: Mapping[str, float]) -> None:
-    """A training step is done and its scalars were logged.
+    """Figures of a training were logged: every ``--log-every`` steps, in the first process alone.
 
     Args:
         method: name of the method being trained.
         step: steps done so far, from 1.
-        scalars: named figures of this step, averaged since the last call.
+        scalars: named figures of the steps since the last call, averaged.
     """

@@ -76,7 +76,8 @@ class Trainer(Protocol):
             map-style ``torch.utils.data.Dataset``. Every loss gets one batch of each.
         updates: what one step does, in order; most trainers have one, a GAN has two.
         learns_from: weights files of the same method whose networks these are made from, beside
-            ``--weights``: a teacher's. What they say of their origin is kept with the result.
+            ``--weights``: a teacher's. What they say of their origin is kept with the result, and
+            a resumed training must be given the same.
     """
 
     model: Model
@@ -85,7 +86,11 @@ class Trainer(Protocol):
     learns_from: Sequence[Path] = ()
 
     def preview(self) -> Sequence[Artifact]:
-        """A look at the current state; the networks hold the averaged weights, in eval mode."""
+        """A look at the current state; the networks hold the averaged weights, in eval mode.
+
+        Where a checkpoint is due as well it is written first: change nothing that :meth:`state`
+        gives.
+        """
         return []
 
     def calibrate(self) -> None:
@@ -104,7 +109,10 @@ class Trainer(Protocol):
         return {}
 
     def state(self) -> Mapping[str, Tensor]:
-        """What a resumed training needs beyond networks and optimizers: nothing by default."""
+        """What a resumed training needs beyond networks and optimizers: nothing by default.
+
+        With several processes it is the first one's, which all of them take back.
+        """
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

@@ -34,7 +34,7 @@ class Position:
         best: the lowest score that validation gave, if the trainer validates.
         best_step: when.
         scaler: state of the gradient scaler under fp16.
-        log: what was logged since the last record.
+        log: what each process logged since the last record.
     """
 
     steps: int = 0
@@ -42,7 +42,7 @@ class Position:
     best: float | None = None
     best_step: int | None = None
     scaler: dict[str, Any] = field(default_factory=dict)
-    log: dict[str, Any] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _NoneSoundError(TrainingError):
@@ -169,6 +169,8 @@ def _compare(
     allow_changes: bool,
     note: Callable[[str], None],
 ) -> None:
+    # what older checkpoints do not tell: all were mirrored, and nobody looked at teachers
+    before = {"mirror": True, "learns_from": now.get("learns_from"), **before}
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
             change = f"{name.replace('_', '-')} was {before.get(name)} and is now {now.get(name)}"

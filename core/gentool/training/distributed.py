@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from datetime import timedelta
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import distributed
 
 from gentool.compute import cores
 from gentool.errors import DeviceError, GentoolError, TrainingError
+
+Given = TypeVar("Given")
+
+# for the process that previews and validates while the others wait; PyTorch's own is half an hour
+PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -41,30 +48,51 @@ class Group:
     def first(self) -> bool:
         return self.rank == 0
 
-    def agree(self, stop: bool, share: float) -> tuple[bool, float]:
+    def agree(
+        self, stop: bool, share: float, error: GentoolError | None = None
+    ) -> tuple[bool, float]:
         """Whether any process wants to stop, and how far the first one is.
 
         Clocks and signals differ between processes, and all must take the same decision. All
         must ask at the same time.
-        """
-        if self.size == 1:
-            return stop, share
-        votes = torch.tensor([float(stop), share if self.first else 0.0], dtype=torch.float64)
-        with _all_there():
-            distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
-        return votes[0].item() > 0, votes[1].item()
 
-    def first_failure(self, failure: str | None) -> tuple[int, str] | None:
-        """The first process that failed to get ready, and why; None if all are ready.
+        Args:
+            stop: whether this one wants to.
+            share: how far it is, 0..1.
+            error: why it cannot go on.
+
+        Raises:
+            GentoolError: they would go on, but one of them cannot.
+        """
+        votes = [float(stop), share if self.first else 0.0, float(error is not None)]
+        if self.size > 1:
+            together = torch.tensor(votes, dtype=torch.float64)
+            with _all_there():
+                distributed.all_reduce(together, op=distributed.ReduceOp.MAX)
+            votes = together.tolist()
+        stop, share = votes[0] > 0, votes[1]
+        if votes[2] > 0 and not stop and share < 1:
+            self.fail_together(error)
+        return stop, share
+
+    def fail_together(self, error: GentoolError | None) -> None:
+        """Raise this process's error, or tell of another's; nothing where none has one.
 
         All must ask at the same time.
         """
+        failures = self.gather(None if error is None else str(error))
+        for rank, failure in enumerate(failures):
+            if failure is not None:
+                raise _agreed(error or TrainingError(f"process {rank}: {failure}"))
+
+    def gather(self, given: Given) -> list[Given]:
+        """What each process gives, by rank; all must ask at the same time."""
         if self.size == 1:
-            return None if failure is None else (0, failure)
-        failures: list[str | None] = [None] * self.size
+            return [given]
+        found = [given] * self.size
         with _all_there():
-            distributed.all_gather_object(failures, failure)
-        return next(((i, f) for i, f in enumerate(failures) if f is not None), None)
+            distributed.all_gather_object(found, given)
+        return found
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """Means over the processes; all must ask at the same time, with as many values."""
@@ -97,7 +125,7 @@ def is_first() -> bool:
 
 
 def join(device: str = "auto") -> Group:
-    """Meet the other processes, if there are any.
+    """Meet the other processes, if there are any; a script's second training finds them together.
 
     Args:
         device: what the training is to run on, ``auto``, ``cpu`` or ``cuda``.
@@ -109,6 +137,8 @@ def join(device: str = "auto") -> Group:
         return Group()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     group = Group(*(int(os.environ.get(name, "1")) for name in names))
+    if distributed.is_initialized():
+        return group
     if group.size > 1 and ":" in device:
         raise DeviceError(f"--device {device}: with several processes each takes one; say cuda")
     on_gpus = torch.cuda.is_available() and device in ("auto", "cuda")
@@ -123,7 +153,7 @@ def join(device: str = "auto") -> Group:
     nccl = on_gpus and distributed.is_nccl_available()  # Windows has none
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     try:
-        distributed.init_process_group(backend)
+        distributed.init_process_group(backend, timeout=PATIENCE)
     except (RuntimeError, ValueError) as e:
         raise DeviceError(f"cannot meet the other processes: {e}") from e
     return group
@@ -154,9 +184,19 @@ def all_or_none(group: Group) -> Iterator[None]:
         yield
     except GentoolError as e:
         error = e
-    failed = group.first_failure(None if error is None else str(error))
-    if failed is not None:
-        raise _agreed(error or TrainingError(f"process {failed[0]}: {failed[1]}"))
+    group.fail_together(error)
+
+
+@contextlib.contextmanager
+def others_lost_explained() -> Iterator[None]:
+    """Make one line of what PyTorch raises in a step when another process is gone."""
+    try:
+        yield
+    except RuntimeError as e:
+        several = distributed.is_available() and distributed.is_initialized()
+        if several and (isinstance(e, distributed.DistError) or "gloo" in str(e)):
+            raise _lost(e) from e
+        raise  # the trainer's own
 
 
 @contextlib.contextmanager
@@ -165,7 +205,13 @@ def _all_there() -> Iterator[None]:
     try:
         yield
     except RuntimeError as e:
-        raise _agreed(TrainingError("another process of this training ended")) from e
+        raise _lost(e) from e
+
+
+def _lost(error: RuntimeError) -> GentoolError:
+    # without the place in PyTorch's code, and what follows the first sentence
+    reason = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
+    return _agreed(TrainingError(f"another process of this training ended or is stuck: {reason}"))
 
 
 def launch(processes: int, arguments: Sequence[str]) -> int:
@@ -173,6 +219,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
 
     Returns:
         The exit code of the first process that failed, else 0.
+
+    Raises:
+        TrainingError: processes cannot be started here, or the system killed one.
     """
     if os.name == "nt":
         raise TrainingError(
@@ -202,6 +251,14 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-P", "-m", "gentool", *arguments)
     except ChildFailedError as e:
+        for rank, failure in e.failures.items():  # those that miss a killed one may end first
+            if failure.exitcode < 0:
+                name = failure.signal_name()
+                often = "often memory runs out: try a smaller --batch-size or fewer --workers; "
+                raise TrainingError(
+                    f"process {rank} of this training was ended by {name}; "
+                    f"{often if name == 'SIGKILL' else ''}what was saved goes on with --resume"
+                ) from e
         return e.get_first_failure()[1].exitcode
     except SignalException:
         return 130

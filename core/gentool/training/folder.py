@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from gentool.errors import OutputError, TrainingError
 from gentool.files import check_writable
+from gentool.progress import silent
 from gentool.training import checkpoint, runs
 
 LOCK = ".lock"  # stays behind, empty
+BEFORE = "metrics-before.jsonl"
 PATIENCE = 10.0  # seconds; workers of a training that was killed outlive it for some
 
 
@@ -27,7 +30,7 @@ class Folder:
 
     Raises:
         TrainingError: there is no training to resume, one that would be written over, or one that
-            still writes.
+            still writes; or the folder is another program's.
         OutputError: nothing can be written there.
     """
 
@@ -42,8 +45,11 @@ class Folder:
             if path.is_dir():
                 self._lock()
 
-    def take(self) -> None:
+    def take(self, note: Callable[[str], None] = silent) -> None:
         """Make it, and keep other trainings out of it.
+
+        Args:
+            note: told that a training which came to no checkpoint began there before.
 
         Raises:
             OutputError: it cannot be made.
@@ -52,10 +58,15 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
             metrics = self.path / runs.METRICS
-            if not self.resume and metrics.exists():  # of one that had no checkpoint yet
-                metrics.unlink()
-                for preview in (self.path / "previews").glob("[0-9]" * 7 + "*.png"):
-                    preview.unlink()
+            if not self.resume and metrics.exists():
+                metrics.replace(self.path / BEFORE)
+                note(
+                    f"the training that began in {self.path} before came to no checkpoint; "
+                    f"its log is kept as {BEFORE}"
+                )
+                for previews in runs.previews(self.path).values():
+                    for preview in previews:
+                        preview.unlink()
         except OSError as e:
             raise OutputError(f"-o {self.path}: cannot make the folder: {e.strerror}") from e
 
@@ -71,13 +82,14 @@ def refuse(path: Path, resume: bool) -> None:
     """Go on from no training that is not there, and write over none that is.
 
     Raises:
-        TrainingError: there is none to resume, or one that would be written over.
+        TrainingError: there is none to resume, or one that would be written over, or files of
+            another program would be.
     """
     if resume:
         if not checkpoint.exists(path):
             kept = (path / "weights.safetensors").exists()
             begin = f"begin from --weights {path} in another folder"
-            remedy = begin if kept else "leave out --resume"
+            remedy = begin if kept else "the same command without --resume begins"
             raise TrainingError(f"{path}: no checkpoint to resume from; {remedy}")
         return
     if checkpoint.exists(path):
@@ -90,6 +102,32 @@ def refuse(path: Path, resume: bool) -> None:
                 f"-o {path}: holds {name}, but no checkpoint to go on from; choose another "
                 f"folder, and --weights {path} to begin from them"
             )
+    foreign = _foreign(path)
+    if foreign:
+        raise TrainingError(
+            f"-o {path}: holds a {foreign} that no training of gentool wrote; choose another "
+            "folder, or remove it"
+        )
+
+
+def _foreign(path: Path) -> str | None:
+    """A file of another program that a training would write over.
+
+    One of ours that came to no checkpoint is begun again by the same command, as a scheduler may.
+    """
+    if (path / runs.SESSIONS).exists():
+        return None if runs.sessions(path) else runs.SESSIONS
+    log = path / runs.METRICS
+    return runs.METRICS if log.exists() and not _is_ours(log) else None
+
+
+def _is_ours(log: Path) -> bool:
+    """Whether a log is empty, or begins as a training's."""
+    with contextlib.suppress(OSError, ValueError, TypeError), log.open(encoding="utf-8") as lines:
+        first = lines.readline()
+        line = json.loads(first) if first else {"step": 0, "terms": {}}
+        return "step" in line and ("terms" in line or "validation" in line)
+    return False
 
 
 @contextlib.contextmanager

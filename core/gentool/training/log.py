@@ -47,7 +47,6 @@ class Log:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
-        self._paused: float | None = None  # since when
 
     def add(self, scalars: Mapping[str, Tensor | float], waited: float) -> None:
         """Take in a step's scalars and the seconds it waited for data."""
@@ -66,13 +65,18 @@ class Log:
         """
         for name, total in self._sums.items():
             if name.endswith(("loss", "gradient")) and not math.isfinite(total.item()):
-                kept = checkpoint.exists(self.run)
-                before = "the checkpoints before are intact: " if kept else ""
-                begin = f", from --weights {self.run} if you like" if kept else ""
-                raise TrainingError(
-                    f"step {step}: {name} is {total.item()}; {before}start anew with a lower "
-                    f"learning rate{begin}"
-                )
+                remedy = f"start anew with a lower learning rate (or {self._clip()})"
+                if checkpoint.exists(self.run):
+                    remedy = (
+                        "the checkpoints before are intact: go on with --resume --allow-changes "
+                        f"{self._clip()} (or a lower learning rate), or start anew with a lower "
+                        f"learning rate, from --weights {self.run} if you like"
+                    )
+                raise TrainingError(f"step {step}: {name} is {total.item()}; {remedy}")
+
+    def _clip(self) -> str:
+        """The flag that keeps gradients shorter than they were."""
+        return f"--clip {(self.setup.plan.clip or 10) / 10:g}"
 
     def write(self, step: int, epoch: float, rate: float, samples: int) -> None:
         """Write a record of the steps since the last one, each of that many samples."""
@@ -119,12 +123,11 @@ class Log:
     def state(self) -> dict[str, Any]:
         """What was taken in since the last record, as JSON."""
         sums = {name: total.item() for name, total in self._sums.items()}
-        elapsed = (self._paused or time.perf_counter()) - self._since
         return {
             "sums": sums,
             "counts": dict(self._counts),
             "steps": self._steps,
-            "elapsed": elapsed,
+            "elapsed": time.perf_counter() - self._since,
             "waited": self._waited,
         }
 
@@ -145,12 +148,11 @@ class Log:
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
         """Leave what the body does, which is no training, out of the rates."""
-        self._paused = time.perf_counter()
+        begun = time.perf_counter()
         try:
             yield
         finally:
-            self._since += time.perf_counter() - self._paused
-            self._paused = None
+            self._since += time.perf_counter() - begun
 
     def close(self) -> None:
         if self._writer:

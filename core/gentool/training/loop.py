@@ -14,15 +14,15 @@ from torch import Tensor
 
 from gentool import weights
 from gentool.compute import is_out_of_memory
-from gentool.errors import OutputError, TrainingError
+from gentool.errors import GentoolError, OutputError, TrainingError
 from gentool.files import write_file
 from gentool.progress import silent
-from gentool.training import checkpoint, log, state
+from gentool.training import checkpoint, log, runs, state
 from gentool.training.average import Average
 from gentool.training.checkpoint import Position
 from gentool.training.data.feed import feeds, orders
 from gentool.training.display import Display
-from gentool.training.distributed import all_or_none
+from gentool.training.distributed import all_or_none, others_lost_explained
 from gentool.training.folder import Folder
 from gentool.training.profile import Profile
 from gentool.training.seeds import derive, seed_everything
@@ -33,6 +33,8 @@ from gentool.training.update import Moment
 
 if TYPE_CHECKING:
     from gentool.protocols import Trainer
+
+Calibrated = dict[str, dict[str, Tensor]]  # networks' states by name
 
 
 def fit(
@@ -78,8 +80,9 @@ def fit(
             )
             if begun:
                 begun()
-        loop.prepare()
-        return loop.go()
+        with others_lost_explained():
+            loop.prepare()
+            return loop.go()
 
 
 class _Loop:
@@ -118,9 +121,9 @@ class _Loop:
         for feed in self.feeds:
             feed.number = self.at.steps * self.plan.accumulate
         if setup.group.first:
-            folder.take()
+            folder.take(display.note)
         self.log = log.Log(run, method, display, setup, after=self.at.steps)
-        self.log.load_state(self.at.log)
+        self._load_log(setup.group.rank)
         self.saved, self.previewed = self.at.steps or -1, -1
 
     def prepare(self) -> None:
@@ -128,6 +131,12 @@ class _Loop:
         self.stepper = Stepper(self.trainer.updates, self.setup)
         if self.at.scaler:
             self.stepper.scaler.load_state_dict(self.at.scaler)
+
+    def _load_log(self, rank: int) -> None:
+        kept: Any = self.at.log
+        logs = [kept] if isinstance(kept, dict) else kept  # older checkpoints have the first's
+        if logs:
+            self.log.load_state(logs[rank] if rank < len(logs) else logs[0])
 
     def _steps(self) -> int | None:
         """Steps in all; None if time alone decides."""
@@ -170,19 +179,20 @@ class _Loop:
         try:
             with interruptible(self.setup.group.size > 1, self.display.note) as interrupted:
                 while True:
-                    stop, share = self.setup.group.agree(interrupted.is_set(), self._share())
+                    stop, share = interrupted.is_set(), self._share()
+                    going = not stop and (share < 1 or not self.setup.group.first)
+                    # before they agree: one that failed in the step would leave the others in it
+                    batches, waited, error = self._fetch() if going else ([], 0.0, None)
+                    stop, share = self.setup.group.agree(stop, share, error)
                     if stop or share >= 1:
                         break
-                    self._step(share, profile)
+                    self._step(share, batches, waited, profile)
                 self.log.check(self.at.steps)  # of what is recorded nothing is left to check
                 if share >= 1 and self.log.pending:  # after Ctrl-C they go into the next record
                     self._record(Moment(self.at.steps, share))
-                if self.saved != self.at.steps:
-                    self._look(preview=False, save=True)
-                # how it is at the end, once that is saved; after Ctrl-C nobody wants to wait for it
+                # how it is at the end; after Ctrl-C nobody wants to wait for it
                 wanted = share >= 1 and self.plan.preview_every > 0
-                if wanted and self.previewed != self.at.steps:
-                    self._look(preview=True, save=False)
+                self._look(wanted and self.previewed != self.at.steps, self.saved != self.at.steps)
         finally:
             self.log.close()
             for feed in self.feeds:
@@ -201,10 +211,18 @@ class _Loop:
         by_time = self.at.seconds / 60 / self.plan.minutes if self.plan.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
-    def _step(self, share: float, profile: Profile | None) -> None:
-        begun = time.perf_counter()
-        batches = [[next(feed) for feed in self.feeds] for _ in range(self.plan.accumulate)]
-        waited = time.perf_counter() - begun
+    def _fetch(self) -> tuple[list[list[Any]], float, GentoolError | None]:
+        """A step's batches, the seconds that they took, and what is wrong where there are none."""
+        begun, batches, error = time.perf_counter(), list[list[Any]](), None
+        try:
+            batches = [[next(feed) for feed in self.feeds] for _ in range(self.plan.accumulate)]
+        except GentoolError as e:
+            error = e
+        return batches, time.perf_counter() - begun, error
+
+    def _step(
+        self, share: float, batches: list[list[Any]], waited: float, profile: Profile | None
+    ) -> None:
         moment = Moment(self.at.steps, share)
         seed_everything(derive(self.seed, "step", moment.step, self.setup.group.rank))
         step = profile.watch(self.stepper) if profile else self.stepper
@@ -234,35 +252,62 @@ class _Loop:
         return self.at.steps * self.plan.accumulate / self.orders[0].per_epoch
 
     def _look(self, preview: bool, save: bool) -> None:
-        """Preview what the averaged networks do; validate and save them. One process does."""
-        if save:
-            self.log.check(self.at.steps)
-            self.saved = self.at.steps
+        """Validate and save the averaged networks; preview what they do. One process does."""
+        if not (preview or save):
+            return
+        self.log.check(self.at.steps)
+        self.at.log = self.setup.group.gather(self.log.state())
         if preview:
             self.previewed = self.at.steps
-        if not self.setup.group.first or not (preview or save):
-            return
-        with self.log.pause():
-            with self._averaged():
+        if save:
+            self.saved = self.at.steps
+        if self.setup.group.first:
+            with self.log.pause():
+                calibrated = self._save(preview) if save else None
                 if preview:
-                    self._preview()
-                if save:
-                    self._validate()
-                    self._save_weights()
-            if save:
-                self._save_checkpoint()
+                    self._show(calibrated)
+
+    def _save(self, shown: bool) -> Calibrated | None:
+        """Validate and save; the networks as they were saved, if they are to be shown."""
+        with self._averaged():
+            self._validate()
+            self._save_weights()
+            nets = self.trainer.model.networks.items() if shown else ()
+            calibrated = {
+                name: {key: tensor.clone() for key, tensor in net.state_dict().items()}
+                for name, net in nets
+            }
+        self._save_checkpoint()
+        return calibrated or None
+
+    def _show(self, calibrated: Calibrated | None) -> None:
+        """Preview; should that fail, what was learnt is saved, or a resume would fail there too."""
+        try:
+            with self._averaged(calibrated):
+                self._preview()
+        except Exception:
+            if self.saved != self.at.steps:
+                self._save(shown=False)
+            raise
 
     @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The networks as they will be used: averaged, calibrated and in eval mode."""
+    def _averaged(self, calibrated: Calibrated | None = None) -> Iterator[None]:
+        """The networks as they will be used: averaged, calibrated and in eval mode.
+
+        Args:
+            calibrated: what calibration, which may take minutes, made of them already.
+        """
         nets = [*self.trainer.model.networks.values()]
         training = [net.training for net in nets]
         with self.average.applied():
             try:
                 for net in nets:
                     net.eval()
-                self._draw_as_always()
-                self.trainer.calibrate()
+                if calibrated is None:
+                    self._draw_as_always()
+                    self.trainer.calibrate()
+                for name, state_dict in (calibrated or {}).items():
+                    self.trainer.model.networks[name].load_state_dict(state_dict)
                 yield
             finally:
                 for net, mode in zip(nets, training, strict=True):
@@ -274,15 +319,15 @@ class _Loop:
 
     def _preview(self) -> None:
         self._draw_as_always()
-        folder = self.run / "previews"
+        folder = self.run / runs.PREVIEWS
         artifacts = self.trainer.preview()
         try:
             folder.mkdir(exist_ok=True)
         except OSError as e:
             raise OutputError(f"{folder}: cannot make the folder: {e.strerror}") from e
         for i, artifact in enumerate(artifacts):
-            name = f"{self.at.steps:07}-{i}" if i else f"{self.at.steps:07}"
-            write_file(folder / f"{name}{artifact.suffix}", artifact.encode(artifact.suffix))
+            name = runs.preview_name(self.at.steps, i, artifact.suffix)
+            write_file(folder / name, artifact.encode(artifact.suffix))
 
     def _validate(self) -> None:
         self._draw_as_always()
@@ -302,7 +347,6 @@ class _Loop:
 
     def _save_checkpoint(self) -> None:
         """Last, because it is what says that the rest is there."""
-        self.at.log = self.log.state()
         if self.stepper.scaler.is_enabled():
             self.at.scaler = self.stepper.scaler.state_dict()
         kept = state.collect(self.trainer, self.average)

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from gentool.file_fields import not_empty
 from gentool.options import Field, Options
 
 DataList = Annotated[
-    list[str],
+    list[Annotated[str, pydantic.AfterValidator(not_empty)]],
     # recipes and provenance keep names, never folders
     pydantic.PlainSerializer(lambda paths: [_name(path) for path in paths], list[str]),
 ]
@@ -36,6 +37,9 @@ class Plan(Options):
     minutes: float | None = Field(None, gt=0, description="Minutes of training in all")
     batch_size: int = Field(16, ge=1, description="Pictures in a batch, on each device")
     accumulate: int = Field(1, ge=1, description="Batches whose gradients make one step")
+    mirror: bool = Field(
+        True, description="Mirror each picture in half of the passes; not for letters and logos"
+    )
     lr_schedule: Literal["constant", "linear", "cosine"] = Field(
         "constant", description="How learning rates fall over the training"
     )
@@ -82,7 +86,7 @@ class Plan(Options):
             mode="json",
             include={
                 *("data", "steps", "epochs", "minutes", "batch_size", "accumulate", "ema"),
-                *("lr_schedule", "lr_warmup", "lr_final", "clip"),
+                *("lr_schedule", "lr_warmup", "lr_final", "clip", "mirror"),
             },
             exclude_none=True,
         )

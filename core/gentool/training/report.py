@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 import json
@@ -38,7 +39,7 @@ def report(run: Path) -> str:
         title=html.escape(f"{last.get('method', 'training')}: {run.name}"),
         summary=html.escape(_summary(records, last)),
         curves="\n".join(f"<figure>{curve}</figure>" for curve in curves),
-        previews=_previews(run / "previews"),
+        previews=_previews(run),
         settings=_table({**last.get("plan", {}), **last.get("options", {})}),
         machine=_table(last.get("machine", {})),
         history="".join(
@@ -93,7 +94,8 @@ def _curve(name: str, points: Sequence[tuple[int, float]]) -> str:
     figure = Figure(figsize=(4.6, 2.6), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    points = points[:: max(1, len(points) // POINTS)]
+    shown = min(len(points), POINTS)  # evenly chosen, the first and the last always
+    points = [points[k * (len(points) - 1) // max(1, shown - 1)] for k in range(shown)]
     steps, values = zip(*points, strict=True)
     axes.plot(steps, values, linewidth=1.2, marker="." if len(points) < 20 else "")
     if min(values) > 0 and max(values) > 20 * min(values):
@@ -108,16 +110,28 @@ def _curve(name: str, points: Sequence[tuple[int, float]]) -> str:
     return svg[svg.index("<svg") :]
 
 
-def _previews(folder: Path) -> str:
-    files = sorted(folder.glob("*")) if folder.is_dir() else []
-    files = [f for f in files if f.stem.isdigit() and f.suffix == ".png"]  # the first of each step
-    step = max(1, -(-len(files) // PREVIEWS))
-    chosen = files[::-step][::-1]  # the last one always
-    return "\n".join(
-        f'<img alt="after step {int(file.stem)}" data-step="{int(file.stem)}" '
-        f'src="data:image/webp;base64,{_small(file)}">'
-        for file in chosen
-    )
+def _previews(run: Path) -> str:
+    found = [*runs.previews(run).items()]
+    step = max(1, -(-len(found) // PREVIEWS))
+    shown = []
+    for after, files in found[::-step][::-1]:  # the last one always
+        picture = _first_picture(files)
+        if picture:
+            shown.append(
+                f'<img alt="after step {after}" data-step="{after}" '
+                f'src="data:image/webp;base64,{picture}">'
+            )
+    return "\n".join(shown)
+
+
+def _first_picture(files: Sequence[Path]) -> str | None:
+    """The first that Pillow reads, of an animation its first frame: a preview may be figures."""
+    import PIL.Image
+
+    for file in files:
+        with contextlib.suppress(PIL.UnidentifiedImageError):
+            return _small(file)
+    return None
 
 
 def _small(file: Path) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,6 @@ def train(
         learnt = [_described(path) for path in trainer.learns_from]
         sets = [count(samples) for samples in trainer.datasets]
     chosen = options.model_dump(mode="json") if options else {}
-    hyper = {f"{method}: {name}": value for name, value in chosen.items()}
     facts: dict[str, Any] = {
         "method": method,
         "options": chosen,
@@ -107,6 +106,7 @@ def train(
     }
     if group.first:
         display.note(_headline(facts))
+        _tell_what_is_no_use(plan, display.note)
     names = ", ".join(facts["plan"]["data"]) or "no --data"
     metadata = {
         "trained_on": f"{' and '.join(map(str, sets))} samples ({names})",
@@ -119,6 +119,7 @@ def train(
                 metadata[name] += f"; {how} {source['file']}: {source[name]}"
     begun = _remember(run, facts) if group.first else None
     with _compiler_explained(), _memory_explained():
+        hyper = _hyper(method, chosen, learnt)
         return fit(trainer, setup, run, method, seed, hyper, metadata, display, begun)
 
 
@@ -175,7 +176,8 @@ def _described(path: Path) -> dict[str, str]:
     told = weights.read_header(path).metadata
     path = path.resolve()
     # those of every training have the same name
-    name = f"{path.parent.name}/{path.name}" if path.stem in ("weights", "best") else path.name
+    several = path.name in (weights.FILE, weights.BEST)
+    name = f"{path.parent.name}/{path.name}" if several else path.name
     facts = {name: told.get(name, "not stated") for name in ("trained_on", "origin", "licence")}
     return {"file": name, "sha256": weights.sha256(path), **facts}
 
@@ -223,11 +225,28 @@ def _headline(facts: Mapping[str, Any]) -> str:
     )
 
 
+def _tell_what_is_no_use(plan: Plan, note: Callable[[str], None]) -> None:
+    if plan.lr_final and plan.lr_schedule == "constant":
+        note(
+            f"--lr-final {plan.lr_final:g}: no use, with --lr-schedule constant learning rates do "
+            "not fall; take linear or cosine"
+        )
+
+
+def _hyper(
+    method: str, options: Mapping[str, Any], learnt: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """What is compared on resume beyond the plan."""
+    hyper: dict[str, Any] = {f"{method}: {name}": value for name, value in options.items()}
+    # options tell the names of files alone
+    return hyper | ({"learns_from": [source["sha256"] for source in learnt]} if learnt else {})
+
+
 def _remember(run: Path, facts: Mapping[str, Any]) -> Callable[[], None]:
     """Write run.json, for people and for `gentool report`; one entry for every resume."""
 
     def write() -> None:
-        before = runs.sessions(run) if facts["plan"].get("resume") else []
+        before = runs.sessions(run)  # or of a training that came to no checkpoint
         begun = datetime.now(UTC).isoformat(timespec="seconds")
         sessions = [*before, {"begun": begun, "command": sys.argv[1:], **facts}]
         write_file(run / runs.SESSIONS, json.dumps({"sessions": sessions}, indent=2).encode())

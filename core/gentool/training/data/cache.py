@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gentool import memory
-from gentool.compute import cores
+from gentool.compute import cores, is_out_of_memory
 from gentool.errors import TrainingError
 from gentool.progress import Progress
 from gentool.training.data.pictures import Pictures, explain
@@ -52,10 +52,13 @@ def keep_decoded(
 
     def decode(index: int) -> Tensor | None:
         try:
-            return pictures.pixels(index)
+            decoded = pictures.decode(index)
         except Exception as e:  # decoders raise nearly anything on damaged files
+            if is_out_of_memory(e):
+                raise
             reasons[pictures.name(index)] = explain(e)
             return None
+        return pictures.prepared(index, decoded)
 
     decoded = _all(decode, len(pictures), progress)
     for number, (name, reason) in enumerate(sorted(reasons.items()), 1):

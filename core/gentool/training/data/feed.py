@@ -231,7 +231,8 @@ def orders(datasets: Sequence[Pictures | Samples], setup: Setup, seed: int) -> l
         TrainingError: a set is too small for one step, or not map-style.
     """
     size, group = (setup.plan.batch_size, setup.plan.accumulate), setup.group
-    return [Order(count(d), *size, group, derive(seed, i)) for i, d in enumerate(datasets)]
+    mirror = setup.plan.mirror
+    return [Order(count(d), *size, group, derive(seed, i), mirror) for i, d in enumerate(datasets)]
 
 
 def feeds(

@@ -96,5 +96,6 @@ def contact_sheet(pictures: Pictures, bad: Sequence[str], count: int = 64, side:
     """Some pictures of a set, evenly chosen, each scaled to fit a square of ``side`` pixels."""
     damaged = set(bad)
     sound = [i for i in range(len(pictures)) if pictures.name(i) not in damaged]
-    chosen = sound[:: max(1, len(sound) // count)][:count]
+    count = min(count, len(sound))
+    chosen = [sound[k * len(sound) // count] for k in range(count)]
     return Grid([resize(pictures.pixels(i).float() / 255, side) for i in chosen])

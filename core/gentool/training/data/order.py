@@ -26,6 +26,7 @@ class Order:
         accumulate: batches a step.
         group: the processes.
         seed: of the permutations.
+        mirror: as in :class:`Draw`.
 
     Raises:
         TrainingError: the set is smaller than one global batch.
@@ -36,6 +37,7 @@ class Order:
     accumulate: int
     group: Group
     seed: int
+    mirror: bool = True
 
     def __post_init__(self) -> None:
         together = self.batch_size * self.group.size
@@ -61,4 +63,4 @@ class Order:
             self._epoch = epoch
             self._permutation = torch.randperm(self.count, generator=generator)
         start = (within * self.group.size + self.group.rank) * self.batch_size
-        return Draw(self._permutation[start : start + self.batch_size].tolist(), seed)
+        return Draw(self._permutation[start : start + self.batch_size].tolist(), seed, self.mirror)

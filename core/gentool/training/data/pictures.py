@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import itertools
@@ -20,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gentool.compute import send
-from gentool.errors import GentoolError, TrainingError
+from gentool.compute import is_out_of_memory, send
+from gentool.errors import TrainingError
 from gentool.images import from_pil, to_srgb, upright
 from gentool.training.data import jpeg
 from gentool.training.data.kept import Kept
@@ -76,10 +77,18 @@ class Batch:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which samples make a batch, and the seed of what is random about them."""
+    """Which samples make a batch, and the seed of what is random about them.
+
+    ``mirror``: whether those of a set that mirrors are mirrored.
+    """
 
     indices: Sequence[int]
     seed: int
+    mirror: bool = True
+
+
+class _NoneSoundError(TrainingError):
+    """Too many pictures in a row are damaged."""
 
 
 def held_out(name: str) -> bool:
@@ -97,7 +106,8 @@ class Pictures:
     Labels are the first folder of a name, or the first after the prefix of
     ``ARCHIVE:PREFIX``; a set that has pictures outside of folders has no labels. Encoded files
     stay where they are and are decoded when asked for, unless :meth:`keep` was called. In place of
-    one that cannot be decoded stands the next that can.
+    one that cannot be decoded stands the next that can; what ``prepare`` or ``transform`` raises
+    ends the training.
 
     Args:
         paths: what ``--data`` takes.
@@ -109,7 +119,7 @@ class Pictures:
             it at module level, no lambda.
         prepare: done to a picture (3,H,W) uint8 when it is decoded, before it is kept: what is
             the same in every pass, such as :class:`gentool.training.Fit`; defined as transform is.
-        flip: mirror every other picture, chosen anew in every pass.
+        flip: mirror every other picture, chosen anew in every pass, unless ``--no-mirror``.
         split: leave out the held-out pictures, give only those, or give all.
 
     Raises:
@@ -149,6 +159,7 @@ class Pictures:
         numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
         self.labels = torch.tensor([numbers.get(folders[s][n], -1) for s, n in self._places])
         self._kept: Kept | None = None
+        self._told: set[str] = set()  # damaged ones, by parts()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -168,24 +179,35 @@ class Pictures:
         return PIL.Image.open(io.BytesIO(self._sources[source].read(number)))
 
     def pixels(self, index: int) -> Tensor:
-        """One picture, decoded, upright, sRGB: (3,H,W) uint8.
+        """One picture, decoded, upright, sRGB and prepared: (3,H,W) uint8.
+
+        Raises:
+            Exception: as :meth:`decode` and ``prepare`` do.
+        """
+        return self.prepared(index, self.decode(index))
+
+    def prepared(self, index: int, decoded: Tensor) -> Tensor:
+        """What is kept of a picture that :meth:`decode` gave: (3,H,W) uint8."""
+        if self.prepare is None or self._kept is not None:
+            return decoded
+        with _named(self.name(index)):
+            return self.prepare(decoded)
+
+    def decode(self, index: int) -> Tensor:
+        """One picture, decoded, upright, sRGB: (3,H,W) uint8; the kept one, if it is kept.
 
         Raises:
             Exception: it is damaged; decoders raise nearly anything.
         """
         if self._kept is not None:
             return self._kept[index]
-        return self._decode(index).permute(2, 0, 1)
-
-    def _decode(self, index: int) -> Tensor:
-        """(H,W,3) uint8."""
         source, number = self._places[index]
         data = self._sources[source].read(number)
         rows = jpeg.decode(data)
         if rows is None:
             with PIL.Image.open(io.BytesIO(data)) as image:
                 rows = _bytes(image)
-        return self.prepare(rows.permute(2, 0, 1)).permute(1, 2, 0) if self.prepare else rows
+        return rows.permute(2, 0, 1)
 
     def keep(self, decoded: list[Tensor | None], device: torch.device) -> None:
         """Answer from decoded pictures from now on; None stands for one that is damaged."""
@@ -239,7 +261,11 @@ class Pictures:
         """The same pictures in batches of ``size``, for those that are too many at once."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         for numbers in torch.split(order[:count], size):
-            batch, _ = self.batch(Draw(numbers.tolist(), seed))
+            batch, bad = self.batch(Draw(numbers.tolist(), seed, setup.plan.mirror))
+            for name, reason in bad.items():
+                if name not in self._told:  # though they are asked for at every preview
+                    setup.note(f"skipped {name}: {reason}")
+                    self._told.add(name)
             yield batch.to(setup.device, torch.contiguous_format)
 
     def sample(self, count: int, setup: Setup, seed: int = 0) -> Tensor:
@@ -251,39 +277,40 @@ class Pictures:
         indices, found, bad = [], list[Tensor](), dict[str, str]()
         with torch.random.fork_rng(devices=[], enabled=self.transform is not None):
             for wanted in draw.indices:
-                index, rows = self._sound(wanted, draw.seed, bad)
+                index, decoded = self._sound(wanted, bad)
+                rows = self._transformed(index, decoded, draw.seed).permute(1, 2, 0)
                 if self.flip and _mirrored(draw, index):
                     rows = rows.flip(1)  # 20 times quicker than stacking a view of NumPy's
                 indices.append(index)
                 found.append(rows)
         return indices, found, bad
 
-    def _sound(self, wanted: int, seed: int, bad: dict[str, str]) -> tuple[int, Tensor]:
-        """A picture, or the next one that is not damaged: batches keep their size."""
+    def _sound(self, wanted: int, bad: dict[str, str]) -> tuple[int, Tensor]:
+        """A picture as decoded, or the next that is not damaged: batches keep their size."""
         for index in range(wanted, wanted + min(len(self), PATIENCE)):
             at = index % len(self)
             try:
-                return at, self._rows(at, seed)
-            except GentoolError:
-                raise
+                return at, self.decode(at)
             except Exception as e:  # decoders raise nearly anything on damaged files
+                if is_out_of_memory(e):
+                    raise
                 bad[self.name(at)] = explain(e)
         name, reason = next(iter(bad.items()))
-        raise TrainingError(f"{len(bad)} pictures in a row cannot be read: {name}: {reason}")
+        raise _NoneSoundError(f"{len(bad)} pictures in a row cannot be read: {name}: {reason}")
 
-    def _rows(self, index: int, seed: int) -> Tensor:
-        if self.transform is None and self._kept is None:
-            return self._decode(index)
-        pixels = self.pixels(index)
-        if self.transform is not None:
-            seed = derive(seed, index)
-            torch.default_generator.manual_seed(seed)
-            if pixels.is_cuda:  # noise, say, is drawn where the picture lies
-                with torch.cuda.device(pixels.device):  # not always the current one
-                    torch.cuda.manual_seed(seed)
-            random.seed(seed)
-            pixels = self.transform(pixels)
-        return pixels.permute(1, 2, 0)
+    def _transformed(self, index: int, decoded: Tensor, seed: int) -> Tensor:
+        """(3,H,W) uint8, as batches have it."""
+        pixels = self.prepared(index, decoded)
+        if self.transform is None:
+            return pixels
+        seed = derive(seed, index)
+        torch.default_generator.manual_seed(seed)
+        if pixels.is_cuda:  # noise, say, is drawn where the picture lies
+            with torch.cuda.device(pixels.device):  # not always the current one
+                torch.cuda.manual_seed(seed)
+        random.seed(seed)
+        with _named(self.name(index)):
+            return self.transform(pixels)
 
     def _stack(self, found: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
         for rows, index in zip(found, indices, strict=True):
@@ -307,13 +334,27 @@ def sample_held_out(
         prepare: as there.
 
     Returns:
-        (N,3,H,W) in 0..1, or None where a small set keeps none out.
+        (N,3,H,W) in 0..1, or None where a small set keeps none out, or none that can be read.
     """
     try:
         found = Pictures(setup.plan.data, transform, prepare=prepare, flip=False, split="held-out")
     except TrainingError:  # of anything else the training's own pictures told already
         return None
-    return found.sample(count, setup)
+    try:
+        return found.sample(count, setup)
+    except _NoneSoundError as e:
+        setup.note(f"nothing to validate on: of what is held out, {e}")
+        return None
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say with a traceback of what the body does, somebody's own code, which picture it was."""
+    try:
+        yield
+    except Exception as e:
+        e.add_note(f"(while {name} was prepared for the training)")
+        raise
 
 
 def _bytes(image: PIL.Image.Image) -> Tensor:
@@ -348,7 +389,7 @@ def explain(error: Exception) -> str:
 
 
 def _mirrored(draw: Draw, index: int) -> bool:
-    return derive(draw.seed, "flip", index) % 2 == 1
+    return draw.mirror and derive(draw.seed, "flip", index) % 2 == 1
 
 
 def _folder(source: Source, name: str) -> str | None:

@@ -53,6 +53,8 @@ def find(text: str | Path) -> Source:
     Raises:
         TrainingError: there is no such thing, or it cannot be read.
     """
+    if not str(text).strip():  # an unset variable does not mean the current folder
+        raise TrainingError("--data: the path is empty")
     path, prefix = expand(text), ""
     try:
         if not path.exists() and ":" in str(text):
