@@ -95,9 +95,8 @@ def folder():
 
     import gentool
     from gentool.cli.main import invoke
-    from gentool_adain.actions import paint
     from gentool_adain.features import encode_style
-    from gentool_adain.painting import Canvas
+    from gentool_adain.strokes import Painting
 
     with tempfile.TemporaryDirectory() as folder:
         samples(folder, 50)
@@ -110,7 +109,7 @@ def folder():
             one = []
             for _ in range(20):
                 start = time.perf_counter()
-                paint(Canvas(method.model, picture, context, options.tile), style, options)
+                Painting(method.model, picture, context, options).paint(style)
                 one.append(time.perf_counter() - start)
         invoke(line(folder, [f"{folder}/landscape0.png"])[1:])  # imports are not counted
         start = time.perf_counter()

@@ -11,8 +11,10 @@ from gentool import Context
 from gentool.compute import choose
 from gentool_adain.features import encode, encode_style
 from gentool_adain.nets import AdaIN, Config
+from gentool_adain.options import PaintOptions
 from gentool_adain.painting import Canvas, Regions
 from gentool_adain.statistics import Style, Total
+from gentool_adain.strokes import Painting
 from gentool_adain.tiles import cover, shrinking
 
 TINY = Config(width2=4, width4=8, width8=8, code=4, blocks8=2, blocks4=1)
@@ -188,3 +190,48 @@ def test_a_picture_too_large_for_memory_is_painted_in_smaller_tiles():
     done = subprocess.run(line, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert "memory ran out: going on in tiles of" in done.stdout
+
+
+def painting(net, content, context, masks=(), **options):
+    return Painting(net, content, context, PaintOptions(**options), masks)
+
+
+@pytest.mark.parametrize("color", ["none", "luminance"])
+def test_larger_strokes_equal_in_tiles_and_keep_the_size(net, context, content, styles, color):
+    whole = painting(net, content, context, stroke=2.5, tile=WHOLE, preserve_color=color)
+    tiled = painting(net, content, context, stroke=2.5, tile=64, preserve_color=color)
+    assert max(whole.canvas.pixels.shape) == 120
+    found = whole.paint(styles[0])
+    assert found.shape == content.shape
+    assert (found - tiled.paint(styles[0])).abs().max() < 1e-4
+    assert torch.equal(found, whole.paint(styles[0]))  # for several styles in turn
+    plain = painting(net, content, context, stroke=1, preserve_color=color).paint(styles[0])
+    assert (found - plain).abs().mean() > 0.01
+
+
+def test_with_no_strength_strokes_of_any_size_leave_the_content_as_sharp(
+    net, context, content, styles
+):
+    plain, large = (
+        painting(net, content, context, stroke=stroke, alpha=0.0).paint(styles[0])
+        for stroke in (1, 4)
+    )
+    assert torch.allclose(plain, large, atol=1e-5)
+
+
+def test_what_no_mask_covers_stays_the_content_whatever_the_strokes(net, context, content, styles):
+    mask = torch.zeros(1, *content.shape[1:])
+    mask[:, :, :150] = 1
+    found = painting(net, content, context, [mask], stroke=3).paint(styles[0])
+    assert torch.equal(found[:, :, 150:], content[:, :, 150:])
+    assert not torch.allclose(found[:, :, :150], content[:, :, :150], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "stroke", "side"),
+    [((40, 1536), None, 1536), ((40, 1600), None, 1024), ((80, 50), 100, 64), ((30, 20), 9, 30)],
+)
+def test_large_pictures_get_the_strokes_of_usual_ones(net, context, size, stroke, side):
+    made = painting(net, torch.rand(3, *size), context, stroke=stroke)
+    assert max(made.canvas.pixels.shape) == side
+    assert made.again == (side != max(size))

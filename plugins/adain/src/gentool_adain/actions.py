@@ -12,13 +12,13 @@ from torch import Tensor
 
 from gentool import Context, GentoolError
 from gentool.artifacts import Animation, Grid, Image, check_size
-from gentool.color import keep_luminance, match_colors
-from gentool.images import area, as_mask, name_of, resize, to_size, visible
+from gentool.color import match_colors
+from gentool.images import area, as_mask, name_of, resize, visible
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
-from gentool_adain.painting import Canvas, Regions
 from gentool_adain.statistics import Style
+from gentool_adain.strokes import Painting
 
 if TYPE_CHECKING:
     from gentool.images import Source
@@ -36,19 +36,18 @@ def stylize(model: AdaIN, options: StylizeOptions, context: Context) -> Iterator
         content = context.read(source)
         pixels = resize(visible(content), long)
         alpha = None if content.alpha is None else resize(content.alpha, long)
-        regions = Regions(_fit(masks, pixels), options.style_weights) if masks else None
-        canvas = Canvas(model, pixels, context, options.tile, regions)
+        painting = Painting(model, pixels, context, options, masks, options.style_weights)
         made_from = {"content": name_of(source)}
         if options.blended:
             together = [style(pixels) for _, _, style in styles]
             weights = options.style_weights or ()
             target = _regions(together) if masks else _mix(together, weights)
             names = "+".join(name for _, name, _ in styles)
-            painted = paint(canvas, target, options)
+            painted = painting.paint(target)
             yield Image(painted, alpha, f"{content.name}-{names}", made_from)
             return
         for style_source, name, style in styles:
-            painted = paint(canvas, style(pixels), options)
+            painted = painting.paint(style(pixels))
             from_both = made_from | {"style": name_of(style_source)}
             yield Image(painted, alpha, f"{content.name}-{name}", from_both)
 
@@ -65,13 +64,13 @@ def interpolate(
     content = context.read(options.content)
     pixels = resize(visible(content), options.content_size or None)
     styles = [encode(pixels) for _, _, encode in _styles(model, options, context)]
-    canvas = Canvas(model, pixels, context, options.tile)
+    painting = Painting(model, pixels, context, options)
     animation = options.layout == "animation"
     rows = between(styles, options.steps, animation)
     wanted = [style for row in rows for style in row]
     _, height, width = pixels.shape
     check_size(len(wanted), height, width, "--steps and --content-size")
-    frames = [paint(canvas, s, options) for s in context.progress.track(wanted, "interpolate")]
+    frames = [painting.paint(s) for s in context.progress.track(wanted, "interpolate")]
     if content.alpha is not None:
         context.progress.note(f"{name_of(options.content)}: what is transparent became white")
         alpha = resize(content.alpha, options.content_size or None)
@@ -104,12 +103,6 @@ def between(styles: Sequence[Style], steps: int, around: bool = False) -> list[l
         edges = [[a.towards(b, y) for a, b in zip(top, bottom, strict=True)] for y in shares]
         pairs = [(left, right) for left, right in edges]
     return [[a.towards(b, x) for x in shares] for a, b in pairs]
-
-
-def paint(canvas: Canvas, target: Style, options: PaintOptions) -> Tensor:
-    """One content in one style, or one for each region -> (3,H,W) on the CPU, 0..1."""
-    finish = keep_luminance if options.preserve_color == "luminance" else None
-    return canvas.paint(target, options.alpha, finish)
 
 
 def _styles(
@@ -153,8 +146,3 @@ def _mix(styles: Sequence[Style], weights: Sequence[float]) -> Style:
 def _regions(styles: Sequence[Style]) -> Style:
     """Styles of K regions as one, (K,C)."""
     return Style(*(torch.cat(parts) for parts in zip(*styles, strict=True)))
-
-
-def _fit(masks: Sequence[Tensor], content: Tensor) -> Tensor:
-    """Masks in the content's size, (K,H,W)."""
-    return torch.cat([to_size(mask, content.shape[1:]) for mask in masks])

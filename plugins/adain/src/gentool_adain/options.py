@@ -32,6 +32,13 @@ class PaintOptions(Options):
         description="Long side to bring the style to, pixels: larger gives larger strokes; 0 keeps "
         "its own",
     )
+    stroke: float | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="Strokes so many times as large as the network's: painted small first, then "
+        "again over that (default: 1 up to 1536 pixels, above as large as in a picture of 1024)",
+    )
     tile: int = Field(
         1024,
         ge=64,

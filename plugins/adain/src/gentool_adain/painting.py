@@ -74,7 +74,13 @@ class Canvas:
         counted = regions.counted if regions else None
         self.tile, self.own, self.features = encode(model, pixels, context, tile, counted)
 
-    def paint(self, target: Style, alpha: float = 1.0, finish: Finish | None = None) -> Tensor:
+    def paint(
+        self,
+        target: Style,
+        alpha: float = 1.0,
+        finish: Finish | None = None,
+        into: Tensor | None = None,
+    ) -> Tensor:
         """Paint it in one style (1,C), or with regions in one for each (K,C) -> (3,H,W) on the CPU.
 
         Args:
@@ -82,18 +88,22 @@ class Canvas:
             alpha: strength of the style, 0..1.
             finish: what to make of a part of the result and the same part of the content, both
                 (3,h,w) in 0..1.
+            into: where to write the result; the content itself, if that is needed no more and
+                neither ``finish`` nor regions look at it.
         """
         noise = self.model.noise(self.features, self.context.generator(), alpha)
         style = self.own.towards(target, alpha)
 
         def in_tiles(side: int) -> Tensor:
-            return self._decode(style, noise, side, finish)
+            return self._decode(style, noise, side, finish, into)
 
         self.tile, painted = shrinking(self.tile, in_tiles, self.context.progress.note)
         return painted
 
-    def _decode(self, style: Style, noise: Noise, side: int, finish: Finish | None) -> Tensor:
-        result = torch.empty_like(self.pixels)
+    def _decode(
+        self, style: Style, noise: Noise, side: int, finish: Finish | None, into: Tensor | None
+    ) -> Tensor:
+        result = torch.empty_like(self.pixels) if into is None else into
         height, width = self.features[1].shape[2:]
         tiles = cover(height, width, side // STRIDE, self.model.decoder.reach)
         for tile in self.context.each(tiles, "paint"):
