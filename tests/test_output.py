@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 import gentool
 from gentool import OutputError, UsageError, artifacts, encoding
+from gentool.cli.main import invoke
 from gentool.cli.run import _as_json
 from gentool.output import Output, _stem
 
@@ -219,3 +221,39 @@ def test_without_an_output_nothing_is_printed_and_all_is_made(pictures, tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "o.png").exists()
+
+
+def test_a_folder_of_results_may_have_a_format_of_its_own(pictures, tmp_path, capsys):
+    line = ["run", "adain", "--content", str(pictures), "--style", str(pictures / "style.png")]
+    assert invoke([*line, "--format", "JPG", "-o", f"{tmp_path}/out/"]) == 0
+    made = [*(tmp_path / "out").iterdir()]
+    assert len(made) == 2
+    for path in made:
+        with Image.open(path) as image:
+            assert (path.suffix, image.format) == (".jpg", "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("word", "more", "reason"),
+    [
+        ("jpgg", [], r"--format jpgg: must be png or jpg .*did you mean 'jpg'"),
+        ("gif", [], "--format gif: must be png or jpg"),
+        ("jpg", ["-o", "a.png"], "--format jpg: -o a.png says it already"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused_before_the_work(
+    pictures, tmp_path, monkeypatch, capsys, word, more, reason
+):
+    monkeypatch.chdir(tmp_path)
+    style = str(pictures / "style.png")
+    line = ["run", "adain", "--content", style, "--style", style, "--format", word, *more]
+    assert invoke(line) == 2
+    assert re.search(reason, capsys.readouterr().err)
+    assert not [*tmp_path.glob("*adain*")]
+
+
+def test_companions_keep_their_format(tmp_path):
+    output = Output(f"{tmp_path}/", label="-x", chosen="webp")
+    output.save(artifacts.Image(torch.rand(3, 8, 8), name="a"), None)
+    output.save(artifacts.Figures({"psnr": 1.0}, "a", part="figures"), None)
+    assert files(tmp_path) == ["a-x-figures.json", "a-x.webp"]

@@ -30,6 +30,8 @@ class Output:
         label: put behind a proposed name, ``-adain``.
         several: whether more than one artifact is known to come.
         suffixes: what a file may end in.
+        chosen: one of them, with or without its dot, for results that are named by themselves;
+            None for what each proposes.
 
     Raises:
         OutputError: the target cannot take the results; nothing was computed or written yet.
@@ -42,6 +44,7 @@ class Output:
         label: str = "",
         several: bool = False,
         suffixes: Sequence[str] = PICTURE_SUFFIXES,
+        chosen: str | None = None,
     ) -> None:
         self.label, self.inputs = label, [*inputs]
         self._companions: dict[tuple[str, str], Path] = {}
@@ -65,6 +68,9 @@ class Output:
                 self.folder = self.file.parent
         if self.file is not None:
             _check_file(self.file, self.inputs, several, suffixes, f"-o {target}")
+        self.chosen = None if chosen is None else f".{chosen.lower().removeprefix('.')}"
+        if self.chosen is not None:
+            _check_format(self.chosen, suffixes, self.file, f"--format {chosen}")
         self._again = self.file is not None and self.file.exists()
         check_writable(self.folder)
 
@@ -79,7 +85,8 @@ class Output:
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
-        path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{artifact.suffix}"
+        suffix = artifact.suffix if self.chosen is None or artifact.part else self.chosen
+        path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{suffix}"
         beside = path
         if artifact.part:
             result = self._result_of(artifact)
@@ -129,12 +136,27 @@ def _check_file(
     if suffix not in suffixes:
         hint = did_you_mean(suffix, suffixes)
         raise OutputError(f"{said}: must end in {' '.join(suffixes)}{hint}")
-    if suffix in ANIMATION_SUFFIXES and suffix not in PICTURE_SUFFIXES:
-        animation.check_suffix(suffix)
+    _check_possible(suffix)
     if _is_one_of(file, inputs):
         raise OutputError(f"{said}: is an input; results never replace one")
     if not file.parent.is_dir():
         raise OutputError(f"{said}: there is no folder {file.parent}")
+
+
+def _check_format(suffix: str, suffixes: Sequence[str], file: Path | None, said: str) -> None:
+    if suffix not in suffixes:
+        words = [known.removeprefix(".") for known in suffixes]
+        hint = did_you_mean(suffix.removeprefix("."), words)
+        raise OutputError(f"{said}: must be {' or '.join(words)}{hint}")
+    if file is not None:
+        raise OutputError(f"{said}: -o {file} says it already; leave one of them out")
+    _check_possible(suffix)
+
+
+def _check_possible(suffix: str) -> None:
+    """Find out now what an animation needs that is not installed."""
+    if suffix in ANIMATION_SUFFIXES and suffix not in PICTURE_SUFFIXES:
+        animation.check_suffix(suffix)
 
 
 def _is_one_of(file: Path, inputs: Iterable[Path]) -> bool:

@@ -34,6 +34,12 @@ class RunFlags(CoreFlags):
         description="File, or folder ending in / (default: a new name in this folder)",
         json_schema_extra={"format": "path"},
     )
+    format: str | None = Field(
+        None,
+        min_length=1,
+        description="What results become that -o does not name: jpg, webp, tif, gif ... (default: "
+        "png for pictures, webp for animations)",
+    )
     allow_large: bool = Field(False, description="Read pictures above 179 megapixels")
     no_metadata: bool = Field(False, description="Keep provenance out of the files")
     as_json: bool = Field(False, alias="json", description="Print what was made as JSON")
@@ -74,7 +80,7 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     label = f"-{method.card.name}"
     several = options.several_results()
     suffixes = options.result_suffixes() or action.suffixes
-    output = Output(flags.output, _inputs(options, flags), label, several, suffixes)
+    output = Output(flags.output, _inputs(options, flags), label, several, suffixes, flags.format)
     talk = Talk(flags.quiet or flags.as_json)
     context = method.context(talk)
     made: list[Path] = []
