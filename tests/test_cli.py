@@ -309,7 +309,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(gentool, pictures, tmp_path,
 def test_a_bug_keeps_its_traceback_and_exits_70(gentool, pictures, monkeypatch):
     import gentool_adain.actions
 
-    monkeypatch.setattr(gentool_adain.actions, "paint", lambda *_: 1 / 0)
+    monkeypatch.setattr(gentool_adain.actions, "Painting", lambda *_: 1 / 0)
     line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
     code, _, err = gentool("run", "adain", *line)
     assert code == 70
@@ -323,7 +323,7 @@ def test_interrupted_exits_130(gentool, pictures, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(gentool_adain.actions, "paint", interrupt)
+    monkeypatch.setattr(gentool_adain.actions, "Painting", interrupt)
     line = ("--content", pictures / "content.png", "--style", pictures / "style.png")
     assert gentool("run", "adain", *line)[0] == 130
 
