@@ -159,7 +159,9 @@ def errors_of_both(folder, trainer):
     (folder / "both.py").write_text(code)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", str(folder / "both.py")]
-    ran = subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True, text=True)
+    ran = subprocess.run(
+        command, check=True, env=ENVIRONMENT, timeout=300, capture_output=True, text=True
+    )
     return sorted(ran.stdout.splitlines())
 
 
@@ -226,10 +228,10 @@ def test_a_long_validation_is_waited_for_and_one_without_an_end_is_not(tmp_path)
     from datetime import timedelta
     from gentool.training import distributed
     assert distributed.PATIENCE >= timedelta(hours=2)
-    distributed.PATIENCE = timedelta(seconds=2)
+    distributed.PATIENCE = timedelta(seconds=10)
     class trainer(two_ranks.Two):
         def validate(self):
-            time.sleep(5)
+            time.sleep(16)
             return {}
     """
     assert errors_of_both(tmp_path, trainer) == [
@@ -286,7 +288,9 @@ def test_a_script_may_train_twice(tmp_path):
     (tmp_path / "twice.py").write_text(TWICE.format(tests=str(HERE), folder=str(tmp_path)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", str(tmp_path / "twice.py")]
-    done = subprocess.run(command, check=False, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        command, check=False, env=ENVIRONMENT, timeout=300, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     logs = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("first", "second")]
     terms = [[json.loads(line)["terms"] for line in log.splitlines()] for log in logs]

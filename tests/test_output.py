@@ -234,19 +234,18 @@ def test_a_folder_of_results_may_have_a_format_of_its_own(pictures, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    ("word", "more", "reason"),
+    ("word", "reason"),
     [
-        ("jpgg", [], r"--format jpgg: must be png or jpg .*did you mean 'jpg'"),
-        ("gif", [], "--format gif: must be png or jpg"),
-        ("jpg", ["-o", "a.png"], "--format jpg: -o a.png says it already"),
+        ("jpgg", r"--format jpgg: must be png or jpg .*did you mean 'jpg'"),
+        ("gif", "--format gif: must be png or jpg"),
     ],
 )
 def test_a_format_that_cannot_be_is_refused_before_the_work(
-    pictures, tmp_path, monkeypatch, capsys, word, more, reason
+    pictures, tmp_path, monkeypatch, capsys, word, reason
 ):
     monkeypatch.chdir(tmp_path)
     style = str(pictures / "style.png")
-    line = ["run", "adain", "--content", style, "--style", style, "--format", word, *more]
+    line = ["run", "adain", "--content", style, "--style", style, "--format", word]
     assert invoke(line) == 2
     assert re.search(reason, capsys.readouterr().err)
     assert not [*tmp_path.glob("*adain*")]
@@ -256,4 +255,11 @@ def test_companions_keep_their_format(tmp_path):
     output = Output(f"{tmp_path}/", label="-x", chosen="webp")
     output.save(artifacts.Image(torch.rand(3, 8, 8), name="a"), None)
     output.save(artifacts.Figures({"psnr": 1.0}, "a", part="figures"), None)
-    assert files(tmp_path) == ["a-x-figures.json", "a-x.webp"]
+    output.save(artifacts.Figures({"psnr": 1.0}, "all"), None)  # no picture
+    assert files(tmp_path) == ["a-x-figures.json", "a-x.webp", "all-x.json"]
+
+
+def test_a_file_that_is_named_keeps_its_format(tmp_path):
+    output = Output(f"{tmp_path}/b.png", chosen="jpg")  # of a --config, say
+    output.save(artifacts.Image(torch.rand(3, 8, 8), name="a"), None)
+    assert files(tmp_path) == ["b.png"]

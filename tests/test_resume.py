@@ -163,7 +163,6 @@ def test_a_preview_that_fails_loses_nothing_and_does_not_fail_the_resume(tmp_pat
         with pytest.raises(RuntimeError, match="no such preview"):
             tiny.train(run, Failing(), preview_every=every, **whole)
         assert checkpoints(run) == [every]
-        assert (run / "weights.safetensors").exists()
         tiny.train(run, Failing(), preview_every=every, resume=True, **whole)
         assert curve(run) == curve(tmp_path / "whole")
 

@@ -70,7 +70,7 @@ class Output:
             _check_file(self.file, self.inputs, several, suffixes, f"-o {target}")
         self.chosen = None if chosen is None else f".{chosen.lower().removeprefix('.')}"
         if self.chosen is not None:
-            _check_format(self.chosen, suffixes, self.file, f"--format {chosen}")
+            _check_format(self.chosen, suffixes, f"--format {chosen}")
         self._again = self.file is not None and self.file.exists()
         check_writable(self.folder)
 
@@ -85,7 +85,9 @@ class Output:
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
-        suffix = artifact.suffix if self.chosen is None or artifact.part else self.chosen
+        suffix = artifact.suffix
+        if self.chosen and not artifact.part and suffix in (*PICTURE_SUFFIXES, *ANIMATION_SUFFIXES):
+            suffix = self.chosen
         path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{suffix}"
         beside = path
         if artifact.part:
@@ -143,13 +145,11 @@ def _check_file(
         raise OutputError(f"{said}: there is no folder {file.parent}")
 
 
-def _check_format(suffix: str, suffixes: Sequence[str], file: Path | None, said: str) -> None:
+def _check_format(suffix: str, suffixes: Sequence[str], said: str) -> None:
     if suffix not in suffixes:
         words = [known.removeprefix(".") for known in suffixes]
         hint = did_you_mean(suffix.removeprefix("."), words)
         raise OutputError(f"{said}: must be {' or '.join(words)}{hint}")
-    if file is not None:
-        raise OutputError(f"{said}: -o {file} says it already; leave one of them out")
     _check_possible(suffix)
 
 

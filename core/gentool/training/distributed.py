@@ -12,7 +12,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import NoReturn, TypeVar
 
@@ -37,12 +37,14 @@ class Group:
         size: how many there are, on all machines.
         local_rank: this process's number on its machine, which picks its device.
         local_size: how many there are on this machine.
+        patient: by which they decide and wait for each other, on the CPU; None for one process.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    patient: distributed.ProcessGroup | None = None
 
     @property
     def first(self) -> bool:
@@ -68,7 +70,7 @@ class Group:
         if self.size > 1:
             together = torch.tensor(votes, dtype=torch.float64)
             with _all_there():
-                distributed.all_reduce(together, op=distributed.ReduceOp.MAX)
+                distributed.all_reduce(together, distributed.ReduceOp.MAX, self.patient)
             votes = together.tolist()
         stop, share = votes[0] > 0, votes[1]
         if votes[2] > 0 and not stop and share < 1:
@@ -91,7 +93,7 @@ class Group:
             return [given]
         found = [given] * self.size
         with _all_there():
-            distributed.all_gather_object(found, given)
+            distributed.all_gather_object(found, given, self.patient)
         return found
 
     def mean(self, values: Sequence[float]) -> list[float]:
@@ -100,7 +102,7 @@ class Group:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
         with _all_there():
-            distributed.all_reduce(total)
+            distributed.all_reduce(total, group=self.patient)
         return [value / self.size for value in total.tolist()]
 
 
@@ -136,9 +138,8 @@ def join(device: str = "auto") -> Group:
     if not launched():
         return Group()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    group = Group(*(int(os.environ.get(name, "1")) for name in names))
-    if distributed.is_initialized():
-        return group
+    rank, size, local_rank, local_size = (int(os.environ.get(name, "1")) for name in names)
+    group = Group(rank, size, local_rank, local_size)
     if group.size > 1 and ":" in device:
         raise DeviceError(f"--device {device}: with several processes each takes one; say cuda")
     on_gpus = torch.cuda.is_available() and device in ("auto", "cuda")
@@ -149,14 +150,15 @@ def join(device: str = "auto") -> Group:
                 f"{torch.cuda.device_count()}; start as many processes as devices"
             )
         torch.cuda.set_device(group.local_rank)
-    # small decisions, such as whether to stop, are taken on the CPU without waiting for the GPU
     nccl = on_gpus and distributed.is_nccl_available()  # Windows has none
     backend = "cpu:gloo,cuda:nccl" if nccl else "gloo"
     try:
-        distributed.init_process_group(backend, timeout=PATIENCE)
+        if not distributed.is_initialized():
+            distributed.init_process_group(backend)
+        # small decisions, such as whether to stop, are taken on the CPU without waiting for the GPU
+        return replace(group, patient=distributed.new_group(backend="gloo", timeout=PATIENCE))
     except (RuntimeError, ValueError) as e:
         raise DeviceError(f"cannot meet the other processes: {e}") from e
-    return group
 
 
 def leave(code: int) -> NoReturn:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gentool import weights
 from gentool.errors import OutputError, TrainingError
-from gentool.files import check_writable
+from gentool.files import check_writable, numbered
 from gentool.progress import silent
 from gentool.training import checkpoint, runs
 
@@ -59,10 +60,11 @@ class Folder:
             self._lock()
             metrics = self.path / runs.METRICS
             if not self.resume and metrics.exists():
-                metrics.replace(self.path / BEFORE)
+                kept = next(p for p in numbered(self.path / BEFORE) if not p.exists())
+                metrics.replace(kept)
                 note(
                     f"the training that began in {self.path} before came to no checkpoint; "
-                    f"its log is kept as {BEFORE}"
+                    f"its log is kept as {kept.name}"
                 )
                 for previews in runs.previews(self.path).values():
                     for preview in previews:
@@ -87,7 +89,7 @@ def refuse(path: Path, resume: bool) -> None:
     """
     if resume:
         if not checkpoint.exists(path):
-            kept = (path / "weights.safetensors").exists()
+            kept = (path / weights.FILE).exists()
             begin = f"begin from --weights {path} in another folder"
             remedy = begin if kept else "the same command without --resume begins"
             raise TrainingError(f"{path}: no checkpoint to resume from; {remedy}")
@@ -96,7 +98,7 @@ def refuse(path: Path, resume: bool) -> None:
         raise TrainingError(
             f"-o {path}: holds a training already; add --resume, or choose another folder"
         )
-    for name in ("weights.safetensors", "best.safetensors"):
+    for name in (weights.FILE, weights.BEST):
         if (path / name).exists():  # a training's whose checkpoints were cleared away, say
             raise TrainingError(
                 f"-o {path}: holds {name}, but no checkpoint to go on from; choose another "

@@ -286,8 +286,8 @@ class _Loop:
             with self._averaged(calibrated):
                 self._preview()
         except Exception:
-            if self.saved != self.at.steps:
-                self._save(shown=False)
+            if self.saved != self.at.steps:  # without another validation: memory may be short
+                self._save_checkpoint()
             raise
 
     @contextlib.contextmanager
@@ -341,8 +341,8 @@ class _Loop:
     def _save_weights(self) -> None:
         done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
         recipe = json.dumps(self.hyper | done, sort_keys=True)
-        for name in ["weights"] + ["best"] * (self.at.best_step == self.at.steps):
-            path = self.run / f"{name}.safetensors"
+        for name in [weights.FILE] + [weights.BEST] * (self.at.best_step == self.at.steps):
+            path = self.run / name
             weights.save(path, self.trainer.model, self.method, recipe=recipe, **self.metadata)
 
     def _save_checkpoint(self) -> None:
