@@ -82,7 +82,9 @@ def test_tiles_give_the_pixels_of_one_piece(codec, photo, monkeypatch):
         (codec.tiled.synthesise(whole, 7), in_one),
         (codec.tiled.denoise(photo, 0.1), cleaned),
     ):
-        assert np.array_equal(to_pil(tiled), to_pil(piece))  # as files are written
+        off = np.array(to_pil(tiled)).astype(int) - np.array(to_pil(piece))
+        assert abs(off).max() <= 1  # a float may lie on either side of a half
+        assert (off != 0).mean() < 1e-3
     file = Container.unpack(codec.compress(photo, 7), 3 * STRIDE, LEVELS)
     assert len(file.tiles) == 6
     # contexts end with a tile, so a few symbols round in another way

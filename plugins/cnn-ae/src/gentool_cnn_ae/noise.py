@@ -50,7 +50,8 @@ def kept(pixels: Tensor, denoised: Tensor, deviation: float, alpha: Tensor | Non
     around = _around(difference * shown) / _around(shown).clamp_min(1e-6)
     lost = (around - deviation**2).clamp_min(0)
     share = lost / (lost + deviation**2).clamp_min(1e-12)
-    share = F.interpolate(share, difference.shape[1:], mode="bilinear")[0]
+    height, width = difference.shape[1:]
+    share = F.interpolate(share, scale_factor=BLOCK, mode="bilinear")[0, :, :height, :width]
     return torch.lerp(denoised, pixels, share)
 
 

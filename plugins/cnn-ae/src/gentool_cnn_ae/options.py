@@ -63,10 +63,10 @@ class DenoiseOptions(Options):
 
 
 class TrainOptions(Options):
-    only: Literal["all", "entropy"] = Field(
+    only: Literal["all", "decoding"] = Field(
         "all",
-        description="What learns: all, or the entropy model alone, a finish that makes files "
-        "smaller and leaves the networks of the picture alone",
+        description="What learns: all, or entropy model and decoder alone, a finish that makes "
+        "files smaller and pictures better for the encoder there is",
     )
     crop_size: int = Field(256, ge=64, multiple_of=16, description="Side of the crops, pixels")
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of Adam")

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Moment, Pictures, Setup, Update, sample_held_out
-from gentool_cnn_ae.basis import STRIDE
+from gentool_cnn_ae.choice import chosen
 from gentool_cnn_ae.crops import ShrinkCrop
 from gentool_cnn_ae.nets import CnnAe, lambdas, rounded, uniform_noise
 from gentool_cnn_ae.options import LEVELS, TrainOptions
@@ -24,6 +25,8 @@ VALIDATED = 24  # pictures, all qualities each
 DENOISED = 8  # one picture in so many of a batch has noise to remove
 NOISIEST = 55 / 255
 DENOISING = 0.02  # what a squared error of one grey level costs there
+FLAT = 8.0  # times as much again an error costs where a picture is flat, while finishing
+TEXTURE = 6 / 255  # deviation within 8 pixels that makes a place half flat
 
 
 class CnnAeTrainer(Trainer):
@@ -34,8 +37,8 @@ class CnnAeTrainer(Trainer):
     and at least one of a batch, has Gaussian noise, which the encoder is told of, and must come
     back without it.
 
-    With ``--only entropy`` the entropy model alone goes on with whole symbols: soft, then hard
-    (Guo et al. 2021). Both at once were tried: the encoder then spends ever more bits.
+    With ``--only decoding`` entropy model and decoder go on with the symbols that files have:
+    soft, then hard (Guo et al. 2021). The encoder stays: learning as well, it spent ever more bits.
 
     Raises:
         TrainingError: a batch would have no picture without noise.
@@ -56,26 +59,26 @@ class CnnAeTrainer(Trainer):
         self.lambdas = lambdas().to(setup.device)
         # without this the best quality's errors would drown those of all others
         self.weights = (self.lambdas / self.lambdas.log().mean().exp()) ** -0.35
-        linear = [self.model.encoder.linear.weight, self.model.decoder.linear.weight]
-        gains = [*self.model.gains.parameters()]
-        known = {id(weight) for weight in linear + gains}
-        rest = [p for p in self.model.parameters() if id(p) not in known]
-        rate = options.learning_rate
-        parts: list[dict[str, Any]] = [
-            {"params": rest},
-            # the cosine transform is good as it is: steps as large as the others' would blur it
-            {"params": linear, "lr": rate / 10},
-            {"params": gains, "lr": rate * 10},  # logarithms, which have a long way to go
-        ]
-        if options.only == "entropy":
-            networks: dict[str, torch.nn.Module] = {"prior": self.model.prior}
-            parts = [{"params": self.model.prior.parameters()}]
-        else:
-            networks = {**self.model.networks}
-        optimizer = torch.optim.Adam(parts, lr=rate, betas=(0.9, 0.99))
-        loss = self.entropy_loss if options.only == "entropy" else self.loss
-        self.updates = (Update(networks, optimizer, loss),)
+        networks = {**self.model.networks}
+        self.finishing = options.only == "decoding"
+        if self.finishing:
+            networks = {name: networks[name] for name in ("decoder", "prior")}
+        optimizer = torch.optim.Adam(self._parts(networks), betas=(0.9, 0.99))
+        self.updates = (Update(networks, optimizer, self.loss),)
         self.terms = setup.compile(self._terms)
+
+    def _parts(self, networks: Mapping[str, torch.nn.Module]) -> list[dict[str, Any]]:
+        """What learns, and how fast."""
+        model, rate = self.model, self.options.learning_rate
+        learning = [p for net in networks.values() for p in net.parameters()]
+        # the cosine transform is good as it is: steps as large as the others' would blur it
+        slow = [model.encoder.linear.weight, model.decoder.linear.weight]
+        fast = [*model.gains.parameters()]  # logarithms, which have a long way to go
+        rates = {id(p): rate / 10 for p in slow} | {id(p): rate * 10 for p in fast}
+        parts: dict[float, list[torch.nn.Parameter]] = {}
+        for parameter in learning:
+            parts.setdefault(rates.get(id(parameter), rate), []).append(parameter)
+        return [{"params": parameters, "lr": own} for own, parameters in parts.items()]
 
     def loss(self, moment: Moment, batch: Batch) -> tuple[Tensor, Any]:
         pictures = batch.pictures
@@ -85,9 +88,13 @@ class CnnAeTrainer(Trainer):
         levels[clean:] = LEVELS - 1  # whose decoder denoises
         noise = torch.rand(count, device=device) * NOISIEST
         noise[:clean] = 0
-        rate, error = self.terms(pictures, levels, noise)
-        cost = self.lambdas[levels] * error
-        coded = self.weights[levels] * (rate + cost)
+        rate, squares = self.terms(pictures, levels, noise, written=self.finishing)
+        error = squares.mean((1, 2))
+        cost = shown = self.lambdas[levels] * error
+        if self.finishing:
+            flat = (squares * flatness(pictures)).mean((1, 2))
+            shown = cost + FLAT * self.lambdas[levels] * flat
+        coded = self.weights[levels] * (rate + shown)
         total = coded[:clean].sum() + DENOISING * error[clean:].sum()
         return total / count, {
             "bpp": rate[:clean].mean(),
@@ -96,42 +103,30 @@ class CnnAeTrainer(Trainer):
             "denoised": psnr(error[clean:]).mean(),
         }
 
-    def entropy_loss(self, moment: Moment, batch: Batch) -> tuple[Tensor, Any]:
-        """Bits a pixel of the symbols of every quality, for the entropy model alone."""
-        with torch.no_grad(), self.setup.autocast():
-            none = torch.zeros(len(batch.pictures), device=batch.pictures.device)
-            latents = self.model.encoder(batch.pictures, none).float()
-        rates = torch.stack([self.rate(latents, level) for level in range(LEVELS)])
-        shares = self.weights / self.weights.sum()
-        return (shares * rates).sum(), {f"bpp {i + 1}": rates[i] for i in (1, 4, 7)}
-
-    def rate(self, latents: Tensor, level: int) -> Tensor:
-        """Mean bits a pixel of latents (N,latents,h,w) at a quality."""
-        levels = torch.full((len(latents),), level, device=latents.device)
-        symbols = (latents * self.model.gains(levels).detach()).round()
-        found = bits(symbols, *self.model.prior(symbols, levels))
-        return found.sum() / (len(latents) * STRIDE**2 * latents[0, 0].numel())
-
     def _terms(
-        self, pictures: Tensor, levels: Tensor, noise: Tensor, whole: bool = False
+        self, pictures: Tensor, levels: Tensor, noise: Tensor, written: bool
     ) -> tuple[Tensor, Tensor]:
-        """Bits a pixel, of whole symbols or noisy ones, and squared error in grey levels, (N,)."""
+        """Bits a pixel (N,), and squared errors in grey levels (N,H,W), mean over the colours.
+
+        ``written``: of symbols as files have them, which give the encoder no gradient.
+        """
         model, clean = self.model, (noise == 0)[:, None, None, None]
         grain = noise[:, None, None, None] * torch.randn_like(pictures)
         seen = (pictures + grain).clamp(0, 1)  # as files are
-        with self.setup.autocast():
-            latents = model.encoder(seen, noise)
-        gains = model.gains(levels)
-        scaled = latents.float() * gains
-        symbols = rounded(scaled)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not written):
+            with self.setup.autocast():
+                latents = model.encoder(seen, noise)
+            gains = model.gains(levels)
+            scaled = latents.float() * gains
+        symbols = chosen(model, scaled, levels) if written else rounded(scaled)
         means, scales = model.prior(symbols, levels)
-        rate = bits(symbols if whole else scaled + uniform_noise(scaled), means, scales)
+        rate = bits(symbols if written else scaled + uniform_noise(scaled), means, scales)
         # what is only denoised is never written to a file
         decoded = torch.where(clean, symbols, scaled) / gains
         with self.setup.autocast():
             output = model.decoder(decoded, levels)
-        error = (output.float() - pictures).square().mean((1, 2, 3)) * 255**2
-        return rate.sum((1, 2, 3)) / pictures[0, 0].numel(), error
+        squares = (output.float() - pictures).square().mean(1) * 255**2
+        return rate.sum((1, 2, 3)) / pictures[0, 0].numel(), squares
 
     def validate(self) -> Mapping[str, float]:
         """Mean cost over all qualities on held-out pictures, without noise anywhere."""
@@ -143,7 +138,8 @@ class CnnAeTrainer(Trainer):
         for level in range(LEVELS):
             levels = torch.full((len(pictures),), level, device=pictures.device)
             none = torch.zeros(len(pictures)).to(pictures)
-            rate, error = self._terms(pictures, levels, none, whole=True)
+            rate, squares = self._terms(pictures, levels, none, written=True)
+            error = squares.mean((1, 2))
             costs.append((self.weights[level] * (rate + self.lambdas[level] * error)).mean())
             if level % 3 == 1:
                 found[f"bpp {level + 1}"] = rate.mean().item()
@@ -155,15 +151,14 @@ class CnnAeTrainer(Trainer):
 
         The logistic distribution is where they begin, and what they keep to where little was seen.
         """
-        pictures = self.datasets[0].sample(COUNTED, self.setup)
         fitted = Fitted()
-        for part in torch.split(pictures, 16):
-            none = torch.zeros(len(part), device=part.device)
+        for batch in self.datasets[0].parts(COUNTED, 16, self.setup):
+            none = torch.zeros(len(batch), device=self.setup.device)
             with self.setup.autocast():
-                latents = self.model.encoder(part, none).float()
+                latents = self.model.encoder(batch.pictures, none).float()
             for level in range(LEVELS):
-                levels = torch.full((len(part),), level, device=part.device)
-                symbols = (latents * self.model.gains(levels)).round()
+                levels = torch.full((len(batch),), level, device=self.setup.device)
+                symbols = chosen(self.model, latents * self.model.gains(levels), levels)
                 fitted.add(symbols, *self.model.prior(symbols, levels))
         self.model.tables.counts.copy_(fitted.counts())
 
@@ -185,6 +180,17 @@ class CnnAeTrainer(Trainer):
             shown = model.decoder(model.encoder(noisy, noise).float(), levels)
         rows += [*noisy.clamp(0, 1), *shown.float().clamp(0, 1)]
         return [Grid(rows, columns=len(pictures))]
+
+
+def flatness(pictures: Tensor) -> Tensor:
+    """How flat (N,3,H,W) is in each block of 8 pixels, (N,H,W) in 0..1.
+
+    Small errors show there, such as the edges of the transform's blocks, and mean squares hardly
+    count them.
+    """
+    grey = pictures.mean(1, keepdim=True)
+    variance = F.avg_pool2d(grey**2, 8) - F.avg_pool2d(grey, 8) ** 2
+    return F.interpolate(1 / (1 + variance / TEXTURE**2), scale_factor=8.0)[:, 0]
 
 
 def psnr(error: Tensor) -> Tensor:
