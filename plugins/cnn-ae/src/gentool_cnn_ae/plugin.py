@@ -42,8 +42,8 @@ CARD = Card(
         WeightsFile(
             name="default",
             file="weights/cnn_ae.safetensors",
-            bytes=5_831_240,
-            sha256="a9aa5e2341df1d9d3369f9bcd24e0b3bc18f34aa908457ad8c4b71eedb0db195",
+            bytes=5_831_256,
+            sha256="fe9ad56888db9975c493da9b60d5465b4e945976b5443aead1fea39d0e155fc4",
             licence="MIT; see trained_on for the terms of the data",
             trained_on="1,565 photographs (ImageNet samples, BSDS500, Pixabay, PASCAL VOC and "
             "others); several sources offer their pictures for research only",
