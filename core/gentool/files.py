@@ -127,7 +127,7 @@ def _is_special(path: Path) -> bool:
     """Whether a device or a pipe is there, ``/dev/null``; a folder is refused when written."""
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError:
+    except OSError:  # nothing, or links that go round in a circle; what else, writing it tells
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
