@@ -93,3 +93,24 @@ def vgg_like(tmp_path):
         tensors[f"conv{layer}.bias"] = torch.zeros(8)
     save_file(tensors, tmp_path / "teacher.safetensors")
     return tmp_path / "teacher.safetensors"
+
+
+@pytest.fixture
+def odd_picture():
+    """Makes a picture of a Pillow mode, and (3,H,W) in 0..1 that is seen of it on white."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    def make(mode, height, width):
+        rise = np.linspace(0, 1, height * width).reshape(height, width)
+        if mode == "I;16":
+            wide = (rise * 65535).astype(np.uint16)
+            return Image.fromarray(wide), torch.from_numpy(wide / 65535).float().expand(3, -1, -1)
+        planes = np.stack([rise, rise[:, ::-1], rise[::-1], rise**2], -1)
+        image = Image.fromarray((planes * 255).astype(np.uint8), "RGBA")
+        image = (image if "A" in mode else image.convert("RGB")).convert(mode)
+        rgba = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1) / 255
+        return image, rgba[:3] * rgba[3:] + 1 - rgba[3:]
+
+    return make

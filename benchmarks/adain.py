@@ -96,7 +96,7 @@ def folder():
     import gentool
     from gentool.cli.main import invoke
     from gentool_adain.features import encode_style
-    from gentool_adain.strokes import Painting
+    from gentool_adain.painting import Painting
 
     with tempfile.TemporaryDirectory() as folder:
         samples(folder, 50)

@@ -262,21 +262,15 @@ def gatys(a, _):
     return "landscape and mosaic of examples/, 512 pixels", rows
 
 
-MEASURES = {
-    f.__name__.replace("_", "-"): f
-    for f in (adain, perceptual, gan, gan_clothing, vae, vae_clothing, cnn_ae, gatys)
-}
-
-
-NEEDS = {
-    "adain": ["pairs", "teacher"],
-    "perceptual": ["teacher", "photos"],
-    "gan": ["cifar", "judge"],
-    "gan-clothing": ["clothing", "judge"],
-    "vae": ["cifar", "judge"],
-    "vae-clothing": ["clothing", "judge"],
-    "cnn-ae": ["lossless"],
-    "gatys": ["teacher"],
+MEASURES = {  # and what each needs to be told
+    "adain": (adain, ["pairs", "teacher"]),
+    "perceptual": (perceptual, ["teacher", "photos"]),
+    "gan": (gan, ["cifar", "judge"]),
+    "gan-clothing": (gan_clothing, ["clothing", "judge"]),
+    "vae": (vae, ["cifar", "judge"]),
+    "vae-clothing": (vae_clothing, ["clothing", "judge"]),
+    "cnn-ae": (cnn_ae, ["lossless"]),
+    "gatys": (gatys, ["teacher"]),
 }
 
 
@@ -303,7 +297,7 @@ def arguments():
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "out/weights")
     a = parser.parse_args()
     for name in a.only:  # hours before it would be missed
-        for needed in NEEDS[name]:
+        for needed in MEASURES[name][1]:
             if not getattr(a, needed):
                 parser.error(f"{name} needs --{needed}")
     return a
@@ -326,7 +320,7 @@ def main():
     for name in a.only:
         (a.output / name).mkdir(exist_ok=True)
         with torch.no_grad() if name != "gatys" else torch.enable_grad():
-            figures[name] = MEASURES[name](
+            figures[name] = MEASURES[name][0](
                 _sized(a, name), {"packaged": None, **also.get(name, {})}
             )
         kept.write_text(json.dumps(figures, indent=2), encoding="utf-8")

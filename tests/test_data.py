@@ -15,8 +15,8 @@ from gentool import TrainingError
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Pictures, Plan, Setup, held_out, sample_held_out
+from gentool.training.data.batch import Draw
 from gentool.training.data.inspect import contact_sheet
-from gentool.training.data.pictures import Draw
 from gentool.training.data.sources import find
 
 from .samples import write

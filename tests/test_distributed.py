@@ -97,14 +97,17 @@ def adain(pictures, teacher, run, *more):
     return gentool(*words, start_new_session=True)
 
 
-def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path):
-    process = adain(pictures, vgg_like, tmp_path / "run", "--steps", 500)
-    log = tmp_path / "run/metrics.jsonl"
-    deadline = time.monotonic() + 120
+def wait_for_the_log(process, run):
+    log, deadline = run / "metrics.jsonl", time.monotonic() + 120
     while not log.exists() or not log.read_text():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
+
+
+def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path):
+    process = adain(pictures, vgg_like, tmp_path / "run", "--steps", 500)
+    wait_for_the_log(process, tmp_path / "run")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the launcher and both processes
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
@@ -116,12 +119,7 @@ def test_devices_starts_processes_and_ctrl_c_saves(pictures, vgg_like, tmp_path)
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_process_that_is_killed_is_one_line(pictures, vgg_like, tmp_path):
     process = adain(pictures, vgg_like, tmp_path / "run", "--steps", 5000)
-    log = tmp_path / "run/metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not log.exists() or not log.read_text():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
+    wait_for_the_log(process, tmp_path / "run")
     both = [p for p in psutil.Process(process.pid).children() if "RANK" in p.environ()]
     (first,) = (p for p in both if p.environ()["RANK"] == "0")
     first.kill()

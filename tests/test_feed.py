@@ -22,10 +22,10 @@ from gentool import TrainingError
 from gentool.compute import choose
 from gentool.progress import Progress
 from gentool.training import Batch, Fit, Group, Pictures, Plan, ScaleCrop, Setup
+from gentool.training.data.batch import Draw
 from gentool.training.data.cache import estimate, keep_decoded
 from gentool.training.data.feed import Feed, feeds
 from gentool.training.data.order import Order
-from gentool.training.data.pictures import Draw
 from gentool.vision import transforms
 
 from .samples import write

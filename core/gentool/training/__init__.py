@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 _WHERE = {
     "checkpoint": ("take_network",),
-    "data.pictures": ("Batch", "Pictures", "held_out", "sample_held_out"),
+    "data.batch": ("Batch",),
+    "data.pictures": ("Pictures", "held_out", "sample_held_out"),
     "data.transforms": ("Fit", "ScaleCrop"),
     "display": ("Display", "Record"),
     "distributed": ("Group",),
@@ -43,7 +44,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gentool.training.checkpoint import take_network
-    from gentool.training.data.pictures import Batch, Pictures, held_out, sample_held_out
+    from gentool.training.data.batch import Batch
+    from gentool.training.data.pictures import Pictures, held_out, sample_held_out
     from gentool.training.data.transforms import Fit, ScaleCrop
     from gentool.training.display import Display, Record
     from gentool.training.distributed import Group

@@ -9,12 +9,12 @@ import torch
 
 from gentool import Context
 from gentool.compute import choose
+from gentool_adain.canvas import Canvas, Regions
 from gentool_adain.features import encode, encode_style
 from gentool_adain.nets import AdaIN, Config
 from gentool_adain.options import PaintOptions
-from gentool_adain.painting import Canvas, Regions
+from gentool_adain.painting import Painting
 from gentool_adain.statistics import Style, Total
-from gentool_adain.strokes import Painting
 from gentool_adain.tiles import cover, shrinking
 
 TINY = Config(width2=4, width4=8, width8=8, code=4, blocks8=2, blocks4=1)

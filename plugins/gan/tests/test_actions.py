@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -182,22 +181,9 @@ def test_a_projected_latent_gives_its_picture_back(files, gan, tmp_path, capsys)
     assert (again.tensor.permute(1, 2, 0) - shown).abs().max() < 1.5 / 255
 
 
-def odd(mode):
-    """A picture (50,40) of a mode, and what is seen of it on white, (3,50,40) in 0..1."""
-    rise = np.linspace(0, 1, 50 * 40).reshape(50, 40)
-    if mode == "I;16":
-        wide = (rise * 65535).astype(np.uint16)
-        return Image.fromarray(wide), torch.from_numpy(wide / 65535).float().expand(3, -1, -1)
-    planes = np.stack([rise, rise[:, ::-1], rise[::-1], rise**2], -1)
-    image = Image.fromarray((planes * 255).astype(np.uint8), "RGBA")
-    image = (image if "A" in mode else image.convert("RGB")).convert(mode)
-    rgba = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1) / 255
-    return image, rgba[:3] * rgba[3:] + 1 - rgba[3:]
-
-
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "1"])
-def test_any_kind_of_picture_is_projected_as_its_middle_square(plain, tmp_path, mode):
-    image, seen = odd(mode)
+def test_any_kind_of_picture_is_projected_as_its_middle_square(plain, tmp_path, odd_picture, mode):
+    image, seen = odd_picture(mode, 50, 40)
     image.save(tmp_path / "odd.png")
     found, _ = plain.project(image=tmp_path / "odd.png", steps=4)
     wanted, _ = plain.project(image=to_size(seen[:, 5:45], (32, 32)), steps=4)

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -80,22 +79,11 @@ def test_reconstruct_puts_in_and_out_side_by_side_with_figures(file, photos, tmp
     assert f"PSNR {figures['psnr']:.2f} dB" in said
 
 
-def odd(mode):
-    """A picture (50,20) of a mode, and what is seen of it on white, (3,50,20) in 0..1."""
-    rise = np.linspace(0, 1, 50 * 20).reshape(50, 20)
-    if mode == "I;16":
-        wide = (rise * 65535).astype(np.uint16)
-        return Image.fromarray(wide), torch.from_numpy(wide / 65535).float().expand(3, -1, -1)
-    planes = np.stack([rise, rise[:, ::-1], rise[::-1], rise**2], -1)
-    image = Image.fromarray((planes * 255).astype(np.uint8), "RGBA")
-    image = (image if "A" in mode else image.convert("RGB")).convert(mode)
-    rgba = torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1) / 255
-    return image, rgba[:3] * rgba[3:] + 1 - rgba[3:]
-
-
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P", "1"])
-def test_the_middle_square_of_every_kind_of_picture_is_reconstructed(vae, tmp_path, mode):
-    image, seen = odd(mode)
+def test_the_middle_square_of_every_kind_of_picture_is_reconstructed(
+    vae, tmp_path, odd_picture, mode
+):
+    image, seen = odd_picture(mode, 50, 20)
     image.save(tmp_path / "odd.png")
     grid, _ = vae.reconstruct(image=tmp_path / "odd.png")
     assert [t.shape for t in grid.tensors] == [(3, 16, 16)] * 3

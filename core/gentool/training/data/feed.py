@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from gentool.compute import cores, send
 from gentool.errors import GentoolError, TrainingError
 from gentool.progress import Progress, silent
+from gentool.training.data.batch import Batch, Draw
 from gentool.training.data.cache import keep_decoded
 from gentool.training.data.order import Order
-from gentool.training.data.pictures import Batch, Draw, Pictures, explain
+from gentool.training.data.pictures import Pictures, explain
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
 

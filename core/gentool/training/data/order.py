@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from gentool.errors import TrainingError
-from gentool.training.data.pictures import Draw
+from gentool.training.data.batch import Draw
 from gentool.training.distributed import Group
 from gentool.training.seeds import derive
 

@@ -17,8 +17,8 @@ from gentool.images import area, as_mask, name_of, resize, visible
 from gentool_adain.features import encode_style
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import InterpolateOptions, PaintOptions, StylizeOptions
+from gentool_adain.painting import Painting
 from gentool_adain.statistics import Style
-from gentool_adain.strokes import Painting
 
 if TYPE_CHECKING:
     from gentool.images import Source

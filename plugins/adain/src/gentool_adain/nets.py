@@ -9,7 +9,7 @@ varies there is the position inside a cell of the grid, and the network would pa
 
 Both AdaIN layers act on encoder features, which never depend on one another's statistics, and
 the decoder normalises nothing: one pass over a picture gives every statistic, so large pictures
-can be worked on in tiles and equal the whole (:mod:`gentool_adain.painting`).
+can be worked on in tiles and equal the whole (:mod:`gentool_adain.canvas`).
 """
 
 from __future__ import annotations
