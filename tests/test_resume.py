@@ -39,6 +39,15 @@ def test_a_resumed_curve_equals_the_uninterrupted_one_bit_for_bit(tmp_path, log_
         assert all(torch.equal(a[n], b[n]) for n in a if n != "own.seen"), name
 
 
+def test_the_time_left_follows_the_pace_since_the_resume(tmp_path):
+    tiny.train(tmp_path, tiny.TinyTrainer(pause=0.2), steps=10)  # a slow machine
+    heard = Listening()
+    tiny.train(tmp_path, display=heard, steps=60, resume=True, allow_changes=True)
+    assert len(heard.lefts) == 50
+    assert heard.lefts[-1] == 0
+    assert max(heard.lefts[10:]) < 2  # of 40 steps; at the old pace 8
+
+
 def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_damaged(tmp_path):
     tiny.train(tmp_path, steps=10)
     newest = tmp_path / "checkpoints/0000010.safetensors"

@@ -78,13 +78,16 @@ class Listening(Display):
     """Keeps what it was told."""
 
     def __init__(self):
-        self.notes, self.records = [], []
+        self.notes, self.records, self.lefts = [], [], []
 
     def note(self, text):
         self.notes.append(text)
 
     def record(self, record):
         self.records.append(record)
+
+    def step(self, done, share, left):
+        self.lefts.append(left)
 
 
 HERE = str(Path(__file__).parent)

@@ -175,6 +175,7 @@ class _Loop:
         """Train; whether all is done."""
         profile = Profile(self.setup, self.trainer.updates) if self.plan.profile else None
         self.started = time.perf_counter() - self.at.seconds
+        self.begun = self._share(), self.at.seconds
         self.display.begin(self.at.steps, self.steps)
         try:
             with interruptible(self.setup.group.size > 1, self.display.note) as interrupted:
@@ -235,9 +236,17 @@ class _Loop:
         if self._due(self.plan.log_every):
             self._record(moment)
         self._look(self._due(self.plan.preview_every), self._due(self.plan.checkpoint_every))
-        done = self._share()
-        left = self.at.seconds / done * (1 - done) if done else 0.0
-        self.display.step(self.at.steps, done, left)
+        self.display.step(self.at.steps, self._share(), self._left())
+
+    def _left(self) -> float:
+        """Seconds that the rest will take, at the pace since it began here or was resumed here.
+
+        What was done before tells little: it may have been another machine, or a busier one.
+        """
+        done, seconds = self._share(), self.at.seconds
+        share_then, seconds_then = self.begun
+        gained = done - share_then
+        return (seconds - seconds_then) / gained * (1 - done) if gained > 0 else 0.0
 
     def _record(self, moment: Moment) -> None:
         samples = self.plan.batch_size * self.plan.accumulate * self.setup.group.size
