@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gentool import animation
 from gentool.cards import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
+from gentool.companions import Companions
 from gentool.errors import OutputError, did_you_mean
 from gentool.files import check_writable, expand, real, write_atomic
 
@@ -47,10 +48,7 @@ class Output:
         chosen: str | None = None,
     ) -> None:
         self.label, self.inputs = label, [*inputs]
-        self._companions: dict[tuple[str, str], Path] = {}
-        self._last: tuple[str, Path] | None = None  # the result that was written last: name, file
-        self._early: set[str] = set()  # parts whose result is yet to come
-        self._leading: set[str] = set()  # parts that come before their result
+        self._companions = Companions()
         self._written: set[str] = set()  # parts
         self.file: Path | None = None
         self.folder = Path()
@@ -90,16 +88,14 @@ class Output:
             suffix = self.chosen
         path = self.file or self.folder / f"{_stem(artifact.name)}{self.label}{suffix}"
         beside = path
+        earlier = None
         if artifact.part:
-            result = self._result_of(artifact)
-            if result is None:
-                self._early.add(artifact.part)
-            beside = result or path
+            beside = self._companions.result_of(artifact) or path
             path = path.with_name(f"{beside.stem}-{artifact.part}{artifact.suffix}")
+            earlier = self._companions.earlier(artifact)
         data = artifact.encode(path.suffix, metadata)
-        kind = (artifact.name, artifact.part)
-        if artifact.part and kind in self._companions:
-            path, replace = self._companions[kind], True
+        if earlier:
+            path, replace = earlier, True
         else:  # what comes second gets a number
             replace = (
                 beside == self.file
@@ -113,20 +109,8 @@ class Output:
         except OSError as e:
             raise OutputError(f"{path}: cannot write: {e.strerror or e}") from e
         self._written.add(artifact.part)
-        if artifact.part:
-            self._companions[kind] = path
-        else:
-            self._leading |= self._early
-            self._early.clear()
-            self._companions.clear()
-            self._last = (artifact.name, path)
+        self._companions.wrote(artifact, path)
         return path
-
-    def _result_of(self, companion: Artifact) -> Path | None:
-        """The file of the result that a companion belongs to, if it was written before it."""
-        if self._last is None or self._last[0] != companion.name:
-            return None
-        return None if companion.part in self._leading else self._last[1]
 
 
 def _check_file(
