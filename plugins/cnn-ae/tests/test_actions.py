@@ -53,6 +53,12 @@ def test_the_default_action_names_its_results(photo, tmp_path, monkeypatch):
     assert run("--input", photo) == 0
     assert run("decompress", "--input", "photo-cnn-ae.gta") == 0
     assert opened("photo-cnn-ae.png").size == (160, 128)
+    assert run("--input", photo) == 0  # another of that name
+    assert run("decompress", "--input", "photo-cnn-ae-2.gta") == 0
+    assert sorted(p.name for p in tmp_path.glob("*.png") if p != photo) == [
+        "photo-cnn-ae-2.png",
+        "photo-cnn-ae.png",
+    ]
 
 
 def test_reconstruct_tells_size_and_distance(photo, tmp_path, method):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from gentool_cnn_ae.tiles import Tiled
 if TYPE_CHECKING:
     from gentool.images import Picture, Source
 
-LABEL = "-cnn-ae"  # behind the name of a file that was given no other
+LABEL = re.compile(r"-cnn-ae(-\d+)?$")  # behind the name of a file that was given no other
 
 
 def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterator[File]:
@@ -51,7 +52,7 @@ def decompress(model: CnnAe, options: DecompressOptions, context: Context) -> It
     def each(path: Path) -> Iterator[Image]:
         with _named(path):
             found = codec.decompress(_bytes(path))
-            name = path.stem.removesuffix(LABEL)
+            name = LABEL.sub("", path.stem)
             yield Image(found.pixels, found.alpha, name, {"input": path.name})
 
     yield from context.batch(each, options.input, "decompress", container.area)
