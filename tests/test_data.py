@@ -62,9 +62,13 @@ def test_archives_with_odd_names_links_and_doubles(folder, tmp_path):
         link = tarfile.TarInfo("d/4.png")
         link.type, link.linkname = tarfile.LNKTYPE, "./a/1.png"
         archive.addfile(link)
+        for name, target in (("d/5.png", "6.png"), ("d/6.png", "../c/3.png"), ("e/7.png", "7.png")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
     odd = find(tmp_path / "odd.tar")
-    assert odd.names == ["a/1.png", "b/2.png", "c/3.png", "d/4.png"]
-    assert all(odd.read(i) == picture.read_bytes() for i in range(4))
+    assert odd.names == ["a/1.png", "b/2.png", "c/3.png", "d/4.png", "d/5.png", "d/6.png"]
+    assert all(odd.read(i) == picture.read_bytes() for i in range(6))
     assert find(f"{tmp_path}/odd.tar:./a/").names == ["a/1.png"]
 
 
@@ -183,9 +187,9 @@ def test_an_empty_path_is_not_the_current_folder(folder, tmp_path, monkeypatch, 
     with pytest.raises(TrainingError, match="--data: the path is empty"):
         Pictures([empty])
     run = ["train", "vae", "--steps", "1", "-o", str(tmp_path / "run")]
-    for line in (["data", "inspect", empty], [*run, "--data", empty]):
+    for line, called in ((["data", "inspect", empty], "PATH"), ([*run, "--data", empty], "--data")):
         assert invoke(line) == 2
-        assert capsys.readouterr().err == "gentool: error: --data: the path is empty\n"
+        assert capsys.readouterr().err == f"gentool: error: {called}: the path is empty\n"
     assert len(find(folder).names) == 40
     assert not (tmp_path / "run").exists()
 
@@ -264,6 +268,37 @@ def test_inspect_refuses_a_sheet_where_it_must_not_lie(
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"gentool: error: -o {to}: {reason}\n")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+
+
+def test_what_is_held_out_shares_a_compressed_archive(folder, tmp_path):
+    archive = pack(folder, tmp_path / "p.tar.gz")
+    first, second = find(archive), find(archive)
+    assert first is second
+    pack(write(tmp_path / "other", 10), archive)
+    assert len(find(archive).names) == 10
+
+
+def test_a_bad_picture_is_told_from_another_of_its_name(folder, tmp_path, capsys):
+    other = write(tmp_path / "other", 40)
+    (other / "a/00.png").write_bytes(b"nothing")
+    sheet = tmp_path / "s.png"
+    assert invoke(["data", "inspect", str(folder), str(other), "--json", "-o", str(sheet)]) == 1
+    assert list(json.loads(capsys.readouterr().out)["bad"]) == [f"{other}: a/00.png"]
+    (folder / "a/00.png").write_bytes(b"nothing")
+    assert invoke(["data", "inspect", str(folder), str(other), "--no-sheet", "--json"]) == 1
+    assert len(json.loads(capsys.readouterr().out)["bad"]) == 2
+
+
+def test_paths_are_called_by_their_flag(folder, tmp_path):
+    with pytest.raises(TrainingError, match=r"^--style-data nowhere: no such folder"):
+        Pictures(["nowhere"], flag="--style-data")
+    with pytest.raises(TrainingError, match=r"^nowhere: no such folder"):
+        Pictures(["nowhere"], flag="")
+    kept = next(f"{i}.png" for i in range(100) if held_out(f"{i}.png"))
+    (tmp_path / "one").mkdir()
+    (folder / "a/00.png").rename(tmp_path / "one" / kept)
+    with pytest.raises(TrainingError, match="no pictures but 1 that validation keeps"):
+        Pictures([tmp_path / "one"])
 
 
 def test_inspect_names_bad_files_and_exits_1(folder, tmp_path, capsys):

@@ -399,8 +399,24 @@ def test_feeds_give_one_batch_of_each_set(folder, tmp_path):
     batches = [next(feed) for feed in both]
     assert all(isinstance(batch, Batch) and len(batch) == 4 for batch in batches)
     big, sets = Setup(Plan(batch_size=16), choose("cpu", "fp32")), [Pictures([small], split="all")]
-    with pytest.raises(TrainingError, match="the set has 10 pictures"):
+    with pytest.raises(TrainingError, match=rf"--data {small} has 10 pictures"):
         feeds(sets, big, 0, Progress())
+
+
+class Numbers:
+    """A transform that draws from NumPy's global generator, as older ones do."""
+
+    def __call__(self, pixels):
+        return (pixels // 2 + np.random.randint(100)).byte()  # noqa: NPY002
+
+
+def test_transforms_that_draw_from_numpy_follow_the_seed(folder):
+    pictures = Pictures([folder], Numbers(), flip=False)
+    first, _ = pictures.batch(Draw(range(8), 4))
+    again, _ = pictures.batch(Draw(range(8), 4))
+    other, _ = pictures.batch(Draw(range(8), 5))
+    assert torch.equal(first.pictures, again.pictures)
+    assert not torch.equal(first.pictures, other.pictures)
 
 
 def test_random_numbers_of_a_sample_follow_from_pass_and_number_alone(folder):

@@ -68,7 +68,10 @@ def test_epochs_and_minutes_end_a_training(tmp_path):
 
 
 def test_a_set_smaller_than_a_step_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(TrainingError, match=r"100 pictures, fewer than one batch of 128; take"):
+    with pytest.raises(
+        TrainingError,
+        match=r"the set has 100 pictures to learn from, fewer than one batch of 128; take",
+    ):
         tiny.train(tmp_path / "run", steps=5, batch_size=128)
     with pytest.raises(TrainingError, match=r"fewer than one step of 128 .*--batch-size 25"):
         tiny.train(tmp_path / "run", steps=5, batch_size=32, accumulate=4)

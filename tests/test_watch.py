@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ from . import tiny
 HERE = Path(__file__).parent
 
 RECORD = Record(50, 0.5, 0.1, 640.0, 0.2, 3 << 30, 1.0, {"loss": 0.25, "content": 1.5})
+
+
+def test_a_terms_name_is_no_markup():
+    screen = Console(file=io.StringIO(), width=100)
+    live = Live(screen)
+    live.record(replace(RECORD, terms={"psnr [dB]": 30.0, "x[/b]": 1.0}))
+    screen.print(live._drawn())
+    assert "psnr [dB]" in screen.file.getvalue()
+    assert "x[/b]" in screen.file.getvalue()
 
 
 def test_lines_tell_terms_speed_memory_and_time_left(capsys):

@@ -88,6 +88,7 @@ class Live(Lines):
     def _drawn(self) -> RenderableType:
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         if self.last is None or self.first is None:
             return self.columns
@@ -96,7 +97,7 @@ class Live(Lines):
             drawn.add_column(heading, justify="left" if heading == "term" else "right")
         for name, value in self.last.terms.items():
             before = self.first.terms.get(name)
-            drawn.add_row(name, f"{value:.5g}", "" if before is None else f"{before:.5g}")
+            drawn.add_row(Text(name), f"{value:.5g}", "" if before is None else f"{before:.5g}")
         return Group(drawn, f"epoch {self.last.epoch:.2f}, {_speed(self.last)}", self.columns)
 
 

@@ -35,6 +35,8 @@ class Position:
         best_step: when.
         scaler: state of the gradient scaler under fp16.
         log: what each process logged since the last record.
+        taken: of each data set, the batches used and how many of them made a pass.
+        groups: what the optimizers changed in their parameter groups.
     """
 
     steps: int = 0
@@ -43,6 +45,8 @@ class Position:
     best_step: int | None = None
     scaler: dict[str, Any] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
+    taken: list[list[int]] = field(default_factory=list)
+    groups: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
 class _NoneSoundError(TrainingError):
@@ -173,13 +177,31 @@ def _compare(
     before = {"mirror": True, "learns_from": now.get("learns_from"), **before}
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
-            change = f"{name.replace('_', '-')} was {before.get(name)} and is now {now.get(name)}"
-            if not allow_changes:
+            change, remedy = _change(name, before.get(name), now.get(name))
+            if not (allow_changes or _is_longer(name, before.get(name), now.get(name))):
                 raise TrainingError(
-                    f"--resume: {change}; give the same flags, add --allow-changes, or start a "
+                    f"--resume: {change}; {remedy}, add --allow-changes, or start a "
                     f"new training from these weights with --weights {run}"
                 )
             note(f"going on although {change}")
+
+
+def _is_longer(name: str, before: Any, now: Any) -> bool:
+    """Whether a training is only to go on for longer, which needs no leave."""
+    return name in ("steps", "epochs", "minutes") and None not in (before, now) and now > before
+
+
+def _change(name: str, before: Any, now: Any) -> tuple[str, str]:
+    """What has changed, in words, and how that is undone."""
+    if name == "sets" and before and now:
+        counts = [" and ".join(text.partition(" ")[0] for text in sets) for sets in (before, now)]
+        return "the pictures of --data were {} and are now {}{}".format(
+            *counts, " of other names" * (counts[0] == counts[1])
+        ), "give the same ones"
+    if name == "learns_from":
+        return "the networks that it learns from are others now", "give the same ones"
+    flag = name.replace("_", "-")
+    return f"{flag} was {before} and is now {now}", "give the same flags"
 
 
 def _files(run: Path) -> list[Path]:

@@ -86,7 +86,15 @@ def refuse(path: Path, resume: bool) -> None:
     Raises:
         TrainingError: there is none to resume, or one that would be written over, or files of
             another program would be.
+        OutputError: the system refuses it: it cannot be looked into, or its name is too long.
     """
+    try:
+        _refuse(path, resume)
+    except OSError as e:
+        raise OutputError(f"-o {path}: {e.strerror or e}") from e
+
+
+def _refuse(path: Path, resume: bool) -> None:
     if resume:
         if not checkpoint.exists(path):
             kept = (path / weights.FILE).exists()

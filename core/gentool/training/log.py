@@ -172,7 +172,11 @@ class Log:
 
 
 def cut(run: Path, steps: int) -> None:
-    """Drop the lines of steps after that many: they are about to be done again."""
+    """Drop the lines and previews of steps after that many: they are about to be done again."""
+    for step, previews in runs.previews(run).items():
+        for preview in previews if step > steps else ():
+            with contextlib.suppress(OSError):
+                preview.unlink()
     path = run / runs.METRICS
     if path.exists():
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

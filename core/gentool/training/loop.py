@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gentool import weights
 from gentool.compute import is_out_of_memory
-from gentool.errors import GentoolError, OutputError, TrainingError
+from gentool.errors import GentoolError, OutputError, TrainingError, WeightsError
 from gentool.files import write_file
 from gentool.progress import silent
 from gentool.training import checkpoint, log, runs, state
@@ -107,7 +107,7 @@ class _Loop:
         if setup.group.first:
             log.check_tensorboard(self.plan)
         self.orders = orders(trainer.datasets, setup, seed)
-        self.steps = self._steps()
+        state.check_kept(trainer)
         self.hyper = self.plan.hyper() | {
             "sets": [_fingerprint(samples) for samples in trainer.datasets],
             "precision": setup.compute.precision,
@@ -116,21 +116,26 @@ class _Loop:
             **hyper,
         }
         self.average = Average(trainer.model, self.plan.ema)
+        self.groups = state.Groups(trainer.updates)
         self.at = self._resumed() if self.plan.resume else Position()
+        self.resumed = self.at.steps, self._taken_before()
+        self.steps = self._steps()
         self.feeds = feeds(trainer.datasets, setup, seed, display)
-        for feed in self.feeds:
-            feed.number = self.at.steps * self.plan.accumulate
+        for feed, taken in zip(self.feeds, self._taken(), strict=True):
+            feed.number = taken
         if setup.group.first:
             folder.take(display.note)
+            log.cut(run, self.at.steps)
         self.log = log.Log(run, method, display, setup, after=self.at.steps)
         self._load_log(setup.group.rank)
-        self.saved, self.previewed = self.at.steps or -1, -1
+        self.kept, self.previewed = self.at.steps or -1, -1  # steps; so are saved ones
 
     def prepare(self) -> None:
         """What processes do together, once each of them is ready."""
         self.stepper = Stepper(self.trainer.updates, self.setup)
         if self.at.scaler:
             self.stepper.scaler.load_state_dict(self.at.scaler)
+        self.saved = self.setup.group.gather(self._saved())[0]  # the first's: it has the folder
 
     def _load_log(self, rank: int) -> None:
         kept: Any = self.at.log
@@ -147,16 +152,37 @@ class _Loop:
             return plan.steps
         if not self.orders:
             raise TrainingError("--epochs: this method has no data set; give --steps or --minutes")
-        epoch = self.orders[0].per_epoch / plan.accumulate
-        return min(plan.steps or 2**63, max(1, round(plan.epochs * epoch)))
+        batches = plan.epochs * self.orders[0].per_epoch - self._taken()[0]
+        steps = round(self.at.steps + batches / plan.accumulate)
+        return min(plan.steps or 2**63, max(1, steps))
+
+    def _taken_before(self) -> list[int]:
+        """Batches of each data set that earlier sessions took; in other sizes, as many passes."""
+        one = self.plan.accumulate
+        if len(self.at.taken) != len(self.orders):  # older checkpoints do not tell
+            return [self.at.steps * one for _ in self.orders]
+        pairs = zip(self.at.taken, self.orders, strict=True)
+        return [round(n * order.per_epoch / whole / one) * one for (n, whole), order in pairs]
+
+    def _taken(self) -> list[int]:
+        """Batches of each data set that the steps so far took."""
+        steps, taken = self.resumed
+        return [n + (self.at.steps - steps) * self.plan.accumulate for n in taken]
+
+    def _saved(self) -> int:
+        """The step that the weights in the folder are of, if that is this one."""
+        with contextlib.suppress(WeightsError, ValueError, LookupError):
+            recipe = weights.read_header(self.run / weights.FILE).metadata["recipe"]
+            if json.loads(recipe)["steps"] == self.at.steps:
+                return self.at.steps
+        return -1
 
     def _resumed(self) -> Position:
         """Where the training goes on: at its last checkpoint, which its networks take in."""
         note = self.display.note if self.setup.group.first else silent
         at, kept = checkpoint.load(self.run, self.hyper, self.plan.allow_changes, note)
         self._restore(kept)
-        if self.setup.group.first:
-            log.cut(self.run, at.steps)
+        self.groups.restore(at.groups)
         self.display.note(f"resuming after step {at.steps}")
         return at
 
@@ -231,12 +257,13 @@ class _Loop:
         self.at.steps += 1
         self.average.update(self.at.steps)
         self.log.add(scalars, waited)
-        if self.setup.device.type == "cpu" or self._due(self.plan.log_every):
+        self.display.step(self.at.steps, self._share(), self._left())
+        due = self._due(self.plan.log_every) or self.at.steps == self.steps
+        if self.setup.device.type == "cpu" or due:
             self.log.check(self.at.steps)  # waits for a GPU, so not at every step there
-        if self._due(self.plan.log_every):
+        if due:
             self._record(moment)
         self._look(self._due(self.plan.preview_every), self._due(self.plan.checkpoint_every))
-        self.display.step(self.at.steps, self._share(), self._left())
 
     def _left(self) -> float:
         """Seconds that the rest will take, at the pace since it began here or was resumed here.
@@ -258,7 +285,7 @@ class _Loop:
     def _epoch(self) -> float:
         if not self.orders:
             return 0.0
-        return self.at.steps * self.plan.accumulate / self.orders[0].per_epoch
+        return self._taken()[0] / self.orders[0].per_epoch
 
     def _look(self, preview: bool, save: bool) -> None:
         """Validate and save the averaged networks; preview what they do. One process does."""
@@ -278,24 +305,29 @@ class _Loop:
 
     def _save(self, shown: bool) -> Calibrated | None:
         """Validate and save; the networks as they were saved, if they are to be shown."""
-        with self._averaged():
-            self._validate()
-            self._save_weights()
-            nets = self.trainer.model.networks.items() if shown else ()
-            calibrated = {
-                name: {key: tensor.clone() for key, tensor in net.state_dict().items()}
-                for name, net in nets
-            }
-        self._save_checkpoint()
+        with self._kept_however():
+            with self._averaged():
+                self._validate()
+                self._save_weights()
+                nets = self.trainer.model.networks.items() if shown else ()
+                calibrated = {
+                    name: {key: tensor.clone() for key, tensor in net.state_dict().items()}
+                    for name, net in nets
+                }
+            self._save_checkpoint()
         return calibrated or None
 
     def _show(self, calibrated: Calibrated | None) -> None:
-        """Preview; should that fail, what was learnt is saved, or a resume would fail there too."""
+        with self._kept_however(), self._averaged(calibrated):
+            self._preview()
+
+    @contextlib.contextmanager
+    def _kept_however(self) -> Iterator[None]:
+        """Save what was learnt if the body fails, or a resume would come to the same failure."""
         try:
-            with self._averaged(calibrated):
-                self._preview()
+            yield
         except Exception:
-            if self.saved != self.at.steps:  # without another validation: memory may be short
+            if self.kept != self.at.steps:  # without another validation: memory may be short
                 self._save_checkpoint()
             raise
 
@@ -358,8 +390,12 @@ class _Loop:
         """Last, because it is what says that the rest is there."""
         if self.stepper.scaler.is_enabled():
             self.at.scaler = self.stepper.scaler.state_dict()
+        self.at.groups = self.groups.changed()
+        taken = zip(self._taken(), self.orders, strict=True)
+        self.at.taken = [[number, order.per_epoch] for number, order in taken]
         kept = state.collect(self.trainer, self.average)
         checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
+        self.kept = self.at.steps
 
 
 def _fingerprint(samples: Any) -> str:

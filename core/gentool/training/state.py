@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,65 @@ def networks(trainer: Trainer) -> dict[str, nn.Module]:
             if found.setdefault(name, net) is not net:
                 raise TrainingError(f"two networks of the trainer are called '{name}'")
     return found
+
+
+def check_kept(trainer: Trainer) -> None:
+    """Make sure that what optimizers change is kept with the networks.
+
+    Raises:
+        TrainingError: an optimizer has parameters of no network.
+    """
+    kept = {id(p) for net in networks(trainer).values() for p in net.parameters()}
+    for update in trainer.updates:
+        learned = [p for group in update.optimizer.param_groups for p in group["params"]]
+        if any(id(p) not in kept for p in learned):
+            raise TrainingError(
+                f"the optimizer of the update '{update.name}' changes parameters of no network, "
+                "which no checkpoint would have; put what learns into the update's networks"
+            )
+
+
+class Groups:
+    """What optimizers change in their parameter groups as they go: a count, Prodigy's distance.
+
+    What they leave as it was is the trainer's to say, also on resume; rates are the schedule's.
+
+    Args:
+        updates: a trainer's, as it made them.
+    """
+
+    def __init__(self, updates: Sequence[Update]) -> None:
+        self.updates, self._at_first = updates, self._now(updates)
+
+    def changed(self) -> list[list[dict[str, Any]]]:
+        """By update and group, as JSON."""
+        return [
+            [
+                {name: value for name, value in group.items() if before.get(name) != value}
+                for group, before in zip(groups, those_before, strict=True)
+            ]
+            for groups, those_before in zip(self._now(self.updates), self._at_first, strict=True)
+        ]
+
+    def restore(self, kept: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+        """Take back what :meth:`changed` gave."""
+        for update, groups in zip(self.updates, kept, strict=False):  # none in older checkpoints
+            for group, changes in zip(update.optimizer.param_groups, groups, strict=False):
+                group.update(changes)
+
+    @staticmethod
+    def _now(updates: Sequence[Update]) -> list[list[dict[str, Any]]]:
+        return [[_plain(g) for g in update.optimizer.param_groups] for update in updates]
+
+
+def _plain(group: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers and words of a group, which may be tensors of one value."""
+    named = {
+        name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        for name, value in group.items()
+        if name not in ("params", "lr")
+    }
+    return {name: v for name, v in named.items() if isinstance(v, int | float | str | None)}
 
 
 def collect(trainer: Trainer, average: Average) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ class Stepper:
             setup.device.type, enabled=setup.compute.dtype == torch.float16
         )
         self._rates = [[g["lr"] for g in u.optimizer.param_groups] for u in updates]
-        self._parameters = [u.parameters() for u in updates]
+        self._parameters = [_learned(u) for u in updates]
         self._computations: list[nn.Module] = [_Computation(u.networks, u.loss) for u in updates]
         if setup.group.size > 1:
             ids = [setup.device.index] if setup.device.type == "cuda" else None
@@ -128,6 +128,12 @@ class Stepper:
         if plan.lr_schedule != "constant":
             falling = plan.lr_final + (1 - plan.lr_final) * falling
         return falling * min(1.0, (moment.step + 1) / (plan.lr_warmup + 1))
+
+
+def _learned(update: Update) -> list[nn.Parameter]:
+    """What the optimizer changes; the gradients of the rest are nobody's."""
+    owned = {id(p) for group in update.optimizer.param_groups for p in group["params"]}
+    return [p for p in update.parameters() if id(p) in owned]
 
 
 def _alone(computation: nn.Module) -> contextlib.AbstractContextManager[None]:

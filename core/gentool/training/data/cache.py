@@ -56,7 +56,7 @@ def keep_decoded(
         except Exception as e:  # decoders raise nearly anything on damaged files
             if is_out_of_memory(e):
                 raise
-            reasons[pictures.name(index)] = explain(e)
+            reasons[pictures.full_name(index)] = explain(e)
             return None
         return pictures.prepared(index, decoded)
 

@@ -232,8 +232,11 @@ def orders(datasets: Sequence[Pictures | Samples], setup: Setup, seed: int) -> l
         TrainingError: a set is too small for one step, or not map-style.
     """
     size, group = (setup.plan.batch_size, setup.plan.accumulate), setup.group
-    mirror = setup.plan.mirror
-    return [Order(count(d), *size, group, derive(seed, i), mirror) for i, d in enumerate(datasets)]
+    mirror, found = setup.plan.mirror, []
+    for i, samples in enumerate(datasets):
+        what = samples.where if isinstance(samples, Pictures) else "the set"
+        found.append(Order(count(samples), *size, group, derive(seed, i), mirror, what))
+    return found
 
 
 def feeds(

@@ -56,7 +56,7 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
     Raises:
         TrainingError: a path cannot be read, or there is no picture in all of them.
     """
-    pictures = Pictures(paths, split="all")
+    pictures = Pictures(paths, split="all", flag="")
     count = len(pictures)
     per_class = Counter(pictures.labels.tolist())
     names = map(pictures.name, range(count))
@@ -81,7 +81,7 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
         for index in progress.track(range(count), "reading pictures"):
             facts = next(looks)
             if isinstance(facts, str):
-                found.bad[pictures.name(index)] = facts
+                found.bad[pictures.full_name(index)] = facts
                 continue
             found.formats[facts[0]] += 1
             found.modes[facts[1]] += 1
@@ -95,7 +95,7 @@ def inspect(paths: Sequence[str | Path], progress: Progress) -> tuple[Pictures, 
 def contact_sheet(pictures: Pictures, bad: Sequence[str], count: int = 64, side: int = 96) -> Grid:
     """Some pictures of a set, evenly chosen, each scaled to fit a square of ``side`` pixels."""
     damaged = set(bad)
-    sound = [i for i in range(len(pictures)) if pictures.name(i) not in damaged]
+    sound = [i for i in range(len(pictures)) if pictures.full_name(i) not in damaged]
     count = min(count, len(sound))
     chosen = [sound[k * len(sound) // count] for k in range(count)]
     return Grid([resize(pictures.pixels(i).float() / 255, side) for i in chosen])

@@ -27,6 +27,7 @@ class Order:
         group: the processes.
         seed: of the permutations.
         mirror: as in :class:`Draw`.
+        what: the set is called in messages.
 
     Raises:
         TrainingError: the set is smaller than one global batch.
@@ -38,6 +39,7 @@ class Order:
     group: Group
     seed: int
     mirror: bool = True
+    what: str = "the set"
 
     def __post_init__(self) -> None:
         together = self.batch_size * self.group.size
@@ -50,7 +52,10 @@ class Order:
             fitting = self.count // (self.in_step // self.batch_size)
             remedy = f"take --batch-size {fitting} or fewer, or " if fitting > 1 else ""
             has = f"{self.count} picture{'s' * (self.count != 1)}"
-            raise TrainingError(f"the set has {has}, fewer than {one}; {remedy}give more pictures")
+            raise TrainingError(
+                f"{self.what} has {has} to learn from, fewer than {one}; {remedy}give more "
+                "pictures (one in sixteen is kept for validation)"
+            )
         self.per_epoch = self.count // self.in_step * self.accumulate
         self._epoch, self._permutation = -1, torch.empty(0)
 

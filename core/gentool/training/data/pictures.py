@@ -59,15 +59,16 @@ class Pictures:
     Args:
         paths: what ``--data`` takes.
         transform: makes of a picture (3,H,W) uint8 what the networks learn from, all of one
-            size; usually random, from ``gentool.vision.transforms()``. It may draw from torch's
-            global generator, which is seeded for each picture and pass, so that neither workers
-            nor the number of devices change what is drawn. None if all have one size already.
-            Worker processes get it by pickle on macOS, Windows and from Python 3.14 on: define
-            it at module level, no lambda.
+            size; usually random, from ``gentool.vision.transforms()``. It may draw from the
+            global generators of torch, NumPy and Python, which are seeded for each picture and
+            pass, so that neither workers nor the number of devices change what is drawn. None if
+            all have one size already. Worker processes get it by pickle on macOS, Windows and from
+            Python 3.14 on: define it at module level, no lambda.
         prepare: done to a picture (3,H,W) uint8 when it is decoded, before it is kept: what is
             the same in every pass, such as :class:`gentool.training.Fit`; defined as transform is.
         flip: mirror every other picture, chosen anew in every pass, unless ``--no-mirror``.
         split: leave out the held-out pictures, give only those, or give all.
+        flag: by which the paths were given, for messages; empty if by none.
 
     Raises:
         TrainingError: a path cannot be read, or there is no picture in all of them.
@@ -81,11 +82,12 @@ class Pictures:
         prepare: Transform | None = None,
         flip: bool = True,
         split: Split = "training",
+        flag: str = "--data",
     ) -> None:
         if not paths:
-            raise TrainingError("--data: is required: a folder or an archive of pictures")
+            raise TrainingError(f"{flag}: is required: a folder or an archive of pictures")
         self.transform, self.prepare, self.flip = transform, prepare, flip
-        self._sources = [find(path) for path in paths]
+        self._paths, self._sources = [*map(str, paths)], [find(path, flag) for path in paths]
         wanted = {"training": (False,), "held-out": (True,), "all": (False, True)}[split]
         self._places = [
             (source, number)
@@ -93,14 +95,16 @@ class Pictures:
             for number, name in enumerate(found.names)
             if split == "all" or held_out(name) in wanted
         ]
-        self.where = ", ".join(map(str, paths))
+        self.where = f"{flag} {', '.join(self._paths)}".lstrip()
         if not self._places:
             if split == "held-out":
                 raise TrainingError(
-                    f"--data {self.where}: none of its pictures is held out to validate on; one in "
+                    f"{self.where}: none of its pictures is held out to validate on; one in "
                     "sixteen is, by its name: give more"
                 )
-            raise TrainingError(f"--data {self.where}: no pictures in it")
+            found = sum(len(source.names) for source in self._sources)
+            alone = f" but {found} that validation keeps; give more" if found else " in it"
+            raise TrainingError(f"{self.where}: no pictures{alone}")
         folders = [[_folder(source, name) for name in source.names] for source in self._sources]
         self.classes = _classes(folders)
         numbers: dict[str | None, int] = {name: i for i, name in enumerate(self.classes)}
@@ -115,6 +119,12 @@ class Pictures:
         """A picture's name, relative to its folder or archive."""
         source, number = self._places[index]
         return self._sources[source].names[number]
+
+    def full_name(self, index: int) -> str:
+        """The same behind what was given for ``--data``, if that was several: for messages."""
+        source, _ = self._places[index]
+        name = self.name(index)
+        return f"{self._paths[source]}: {name}" if len(self._paths) > 1 else name
 
     def image(self, index: int) -> PIL.Image.Image:
         """One picture, opened but not yet decoded; the file's own format, mode and size.
@@ -137,7 +147,7 @@ class Pictures:
         """What is kept of a picture that :meth:`decode` gave: (3,H,W) uint8."""
         if self.prepare is None or self._kept is not None:
             return decoded
-        with _named(self.name(index)):
+        with _named(self.full_name(index)):
             return self.prepare(decoded)
 
     def decode(self, index: int) -> Tensor:
@@ -241,7 +251,7 @@ class Pictures:
             except Exception as e:  # decoders raise nearly anything on damaged files
                 if is_out_of_memory(e):
                     raise
-                bad[self.name(at)] = explain(e)
+                bad[self.full_name(at)] = explain(e)
         name, reason = next(iter(bad.items()))
         raise _NoneSoundError(f"{len(bad)} pictures in a row cannot be read: {name}: {reason}")
 
@@ -256,15 +266,16 @@ class Pictures:
             with torch.cuda.device(pixels.device):  # not always the current one
                 torch.cuda.manual_seed(seed)
         random.seed(seed)
-        with _named(self.name(index)):
+        np.random.seed(seed & 0xFFFFFFFF)  # noqa: NPY002 - a transform may draw from the global one
+        with _named(self.full_name(index)):
             return self.transform(pixels)
 
     def _stack(self, found: Sequence[Tensor], indices: Sequence[int]) -> Tensor:
         for rows, index in zip(found, indices, strict=True):
             if rows.shape != found[0].shape:
                 raise TrainingError(
-                    f"pictures must be of one size here, but {self.name(indices[0])} is "
-                    f"{_size(found[0])} and {self.name(index)} is {_size(rows)}"
+                    f"pictures must be of one size here, but {self.full_name(indices[0])} "
+                    f"is {_size(found[0])} and {self.full_name(index)} is {_size(rows)}"
                 )
         return torch.stack(list(found)).permute(0, 3, 1, 2)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import lzma
 import os
+import posixpath
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -47,15 +49,19 @@ class Source(Protocol):
         ...
 
 
-def find(text: str | Path) -> Source:
+def find(text: str | Path, flag: str = "--data") -> Source:
     """What ``--data`` means: a folder, an archive, or a part of one as ``ARCHIVE:PREFIX``.
+
+    Args:
+        text: the path.
+        flag: by which it was given, for messages; empty if by none.
 
     Raises:
         TrainingError: there is no such thing, or it cannot be read.
     """
     if not str(text).strip():  # an unset variable does not mean the current folder
-        raise TrainingError("--data: the path is empty")
-    path, prefix = expand(text), ""
+        raise TrainingError(f"{flag or 'PATH'}: the path is empty")
+    path, prefix, said = expand(text), "", f"{flag} {text}".lstrip()
     try:
         if not path.exists() and ":" in str(text):
             before, _, prefix = str(text).rpartition(":")
@@ -67,27 +73,36 @@ def find(text: str | Path) -> Source:
             if prefix and not found.names:
                 parts = sorted({name.partition("/")[0] for name in _archive(path, "").names})
                 raise TrainingError(
-                    f"--data {text}: no pictures in that part of {path}"
+                    f"{said}: no pictures in that part of {path}"
                     f"{did_you_mean(prefix, parts)} (it has {', '.join(parts[:8])})"
                 )
             return found
         there = path.exists()
     except _DAMAGED as e:
-        raise TrainingError(f"--data {path}: cannot read it: {e}") from e
+        raise TrainingError(f"{said}: cannot read it: {e}") from e
     if not there:
-        raise TrainingError(f"--data {text}: no such folder or archive{similar(path)}")
+        raise TrainingError(f"{said}: no such folder or archive{similar(path)}")
     if path.is_dir():
-        raise TrainingError(f"--data {text}: a part of a folder is given by its own path")
-    raise TrainingError(
-        f"--data {text}: not a folder, nor one of the archives {', '.join(ARCHIVES)}"
-    )
+        raise TrainingError(f"{said}: a part of a folder is given by its own path")
+    raise TrainingError(f"{said}: not a folder, nor one of the archives {', '.join(ARCHIVES)}")
+
+
+# compressed archives in use: what is held out of a set is a set of its own, of the same archive
+_UNPACKED: WeakValueDictionary[tuple[str, str, int, int], Source] = WeakValueDictionary()
 
 
 def _archive(path: Path, prefix: str) -> Source:
     name = path.name.lower()
     if name.endswith(".zip"):
         return Zip(path, prefix)
-    return Tar(path, prefix) if name.endswith(".tar") else CompressedTar(path, prefix)
+    if name.endswith(".tar"):
+        return Tar(path, prefix)
+    stat = path.stat()
+    key = (str(path.resolve()), prefix, stat.st_mtime_ns, stat.st_size)
+    found = _UNPACKED.get(key)
+    if found is None:
+        found = _UNPACKED[key] = CompressedTar(path, prefix)
+    return found
 
 
 def _is_picture(name: str, prefix: str = "") -> bool:
@@ -209,14 +224,24 @@ class Zip:
 def _members(
     archive: tarfile.TarFile, prefix: str, spans: dict[str, Span]
 ) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Pictures of an archive; a hard link gets the span of what it names without further ado."""
+    """Pictures of an archive; links get the spans of what they name without further ado."""
+    links: dict[str, str] = {}
     for member in archive:
-        name, target = _clean(member.name), _clean(member.linkname)
+        name = _clean(member.name)
         if not _is_picture(name, prefix):
             continue
         if member.isfile():
             yield name, member
-        elif member.islnk() and target in spans:
+        elif member.islnk():
+            links[name] = _clean(member.linkname)
+        elif member.issym():
+            beside = posixpath.join(posixpath.dirname(name), member.linkname)
+            links[name] = _clean(posixpath.normpath(beside))
+    for name in links:
+        target = name
+        for _ in links:  # no more steps than there are links, should they lead in a circle
+            target = links.get(target, target)
+        if target in spans:
             spans[name] = spans[target]
 
 
