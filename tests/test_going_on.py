@@ -125,3 +125,11 @@ def test_a_folder_that_the_system_refuses_is_one_line(tmp_path, capsys):
     assert invoke(words) == 2
     err = capsys.readouterr().err
     assert re.fullmatch(r"gentool: error: -o x+: File name too long\n", err)
+
+
+@pytest.mark.parametrize(("scores", "named"), [([2.0, 3.0], True), ([3.0, 2.0], False)])
+def test_the_best_is_named_where_it_is_not_the_last(tmp_path, scores, named):
+    heard = Listening()
+    tiny.train(tmp_path, tiny.TinyTrainer(scores=scores), steps=10, display=heard)
+    said = f"best by validation: after step 5, in {tmp_path / weights.BEST}"
+    assert (said in heard.notes) == named

@@ -105,7 +105,9 @@ def _print(found: Inspection) -> None:
     def counted(counts: dict[str, int]) -> str:
         return printable(", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
-    click.echo(f"pictures  {found.count:,}, of which {found.held_out:,} are kept for validation")
+    click.echo(
+        f"pictures  {found.count:,}; methods that validate on pictures keep {found.held_out:,} out"
+    )
     click.echo(f"sizes     {found.sizes}")
     click.echo(f"formats   {counted(dict(found.formats.most_common())) or 'none'}")
     click.echo(f"modes     {counted(dict(found.modes.most_common())) or 'none'}")

@@ -227,6 +227,9 @@ class _Loop:
             self.display.end()
         if profile:
             self.display.note(profile.summary())
+        if self.at.best_step not in (None, self.at.steps):
+            best = self.run / weights.BEST
+            self.display.note(f"best by validation: after step {self.at.best_step}, in {best}")
         if share < 1:
             self.display.note(f"stopped after step {self.at.steps}; go on with --resume")
         return share >= 1
