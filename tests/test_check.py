@@ -72,6 +72,8 @@ def test_what_new_writes_is_a_whole_project(kind, tmp_path, monkeypatch, capsys)
     pyproject = tomllib.loads((project / "pyproject.toml").read_text())
     assert pyproject["project"]["authors"] == [{"name": author}]
     assert author in (project / "LICENSE").read_text()
+    readme = (project / "README.md").read_text()
+    assert readme.index('install --upgrade "pip>=25.1"') < readme.index("--group dev")
     names = {str(p.relative_to(project)) for p in project.rglob("*") if p.is_file()}
     assert {
         "pyproject.toml",
@@ -117,6 +119,13 @@ def test_new_writes_into_the_home_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert invoke(["new", "waves", "~/waves"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'waves'}\n"
+
+
+def test_new_shows_what_a_shell_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["new", "waves", "my folder/x y"]) == 0
+    said = capsys.readouterr().err
+    assert "pip install -e 'my folder/x y'; gentool check 'my folder/x y';" in said
 
 
 def test_new_replaces_nothing_and_leaves_nothing_half_written(tmp_path):
@@ -207,6 +216,53 @@ def test_spoilt_results_and_gradients_are_found(site, tmp_path):
     assert "differs from that of item 0 alone" in found[batch]
     assert "context.generator()" in found[seed]
     assert "net.unused.weight gets no gradient" in found[training]
+
+
+def murk_that(tmp_path, site, *changes):
+    """An installed method whose actions were changed."""
+    project = create("murk", folder=tmp_path / "murk")
+    start = "from collections.abc", "import random\nimport torch\nfrom collections.abc"
+    spoil(project / "src/gentool_murk/actions.py", start, *changes)
+    install(site, project, "murk")
+
+
+def test_an_alpha_of_another_size_is_found(site, tmp_path):
+    twice = "Image(clean.repeat_interleave(2, 1).repeat_interleave(2, 2),"
+    murk_that(tmp_path, site, ("Image(clean,", twice))
+    check = "actions run on small and odd pictures"
+    (found,) = failures(site, "murk", check)[check].splitlines()
+    assert "denoise of a transparent picture of 33 x 47 pixels" in found
+    assert "gives a picture (3, 66, 94) with an alpha (1, 33, 47)" in found
+
+
+def test_an_action_that_takes_no_grey_picture_is_found(site, tmp_path):
+    read = "        pixels = picture.pixels"
+    grey = "        assert (picture.pixels[0] != picture.pixels[1]).any()\n"
+    murk_that(tmp_path, site, (read, grey + read))
+    check = "actions run on small and odd pictures"
+    found = failures(site, "murk", check)[check]
+    assert "denoise of a grey picture of 33 x 47 pixels raises AssertionError" in found
+
+
+def test_an_alpha_out_of_range_or_drawn_without_the_seed_is_found(site, tmp_path):
+    drawn = "clean, torch.full_like(clean[:1], 1 + random.random()),"
+    murk_that(tmp_path, site, ("clean, picture.alpha,", drawn))
+    run, seed = "actions run on small and odd pictures", "the same seed gives the same result"
+    found = failures(site, "murk", run, seed)
+    assert "gives values from 1." in found[run]
+    assert "denoise gives another result" in found[seed]
+
+
+@pytest.mark.parametrize("two", ["'one', 'two'", "1.0, float('nan')", "float('inf'), 1.0"])
+def test_figures_that_the_seed_does_not_decide_are_found(site, tmp_path, two):
+    end = "    # in a batch, one bad file"
+    figures = (
+        "    from gentool.artifacts import Figures\n\n    yield Figures({'x': next(FIGURES)})\n"
+    )
+    start = f"from itertools import cycle\n\nFIGURES = cycle([{two}])\n\n\ndef denoise"
+    murk_that(tmp_path, site, (end, figures + end), ("def denoise", start))
+    seed = "the same seed gives the same result"
+    assert "denoise gives another result" in failures(site, "murk", seed)[seed]
 
 
 def test_an_action_that_fails_hides_nothing_of_another(site, tmp_path):

@@ -118,35 +118,23 @@ def test_schema_is_json_with_ranges(gentool):
     assert "teacher" in json.loads(gentool("schema", "adain", "train")[1])["properties"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(gentool, shell):
-    assert "_GENTOOL_COMPLETE" in gentool("completion", shell)[1]
+@pytest.mark.parametrize("line", ["run vae", "run vae sample", "run vae encode", "train vae"])
+def test_help_names_what_was_typed(gentool, line):
+    assert gentool(*line.split(), "--help")[1].startswith(f"Usage: gentool {line} [OPTIONS]\n")
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        ("gentool r", "run"),
-        ("gentool run a", "adain"),
-        ("gentool run adain --preserve-color l", "luminance"),
-        ("gentool run adain --al", "--alpha"),
-    ],
-)
-def test_completion_completes(typed, offered):
-    words = typed.split(" ")
-    environment = os.environ | {
-        "_GENTOOL_COMPLETE": "bash_complete",
-        "COMP_WORDS": typed,
-        "COMP_CWORD": str(len(words) - 1),
-    }
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell's >&- is closed otherwise there")
+@pytest.mark.parametrize("closed", ["2>&-", "2>&- >&-"])
+def test_nobody_has_to_listen_to_the_talk(pictures, tmp_path, closed):
+    line = f"'{sys.executable}' -m gentool run adain --content content.png style.png"
     done = subprocess.run(
-        [sys.executable, "-m", "gentool"],
-        env=environment,
-        capture_output=True,
-        text=True,
+        ["sh", "-c", f"{line} --style style.png -o '{tmp_path}/o/' {closed}"],
+        cwd=pictures,
+        stdout=subprocess.PIPE,
         check=False,
     )
-    assert f"plain,{offered}" in done.stdout.splitlines()
+    assert done.returncode == 0, done.stdout
+    assert len(list((tmp_path / "o").iterdir())) == 2
 
 
 MISTAKES = [
@@ -191,6 +179,9 @@ MISTAKES = [
     ("run adain --content C --style S -o x", "must end in .png"),
     ("run adain --content C --style S -o C", "is an input"),
     ("run adain --content C --style S --config no.toml", "--config no.toml"),
+    ("run adain --content C --style S --config ", "--config: the path is empty"),
+    ("new foo ", "folder: the path is empty"),
+    ("report ", "run: the path is empty"),
     ("run adain --content C --style S extra", "--style: no such file: extra"),
     ("run adain --content no.png --style S", "--content: no such file: no.png"),
     ("run adain --content C --style *.jpg", "--style: no picture matches *.jpg"),

@@ -145,6 +145,19 @@ def test_a_result_is_as_readable_as_any_file(tmp_path, mask):
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_what_is_replaced_keeps_its_rights(tmp_path):
+    path, link = tmp_path / "a.png", tmp_path / "link.png"
+    path.write_bytes(b"private")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    for written in (path, link):
+        write_atomic(written, b"x")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    beside = write_atomic(path, b"x", replace=False)
+    assert stat.S_IMODE(beside.stat().st_mode) & 0o600 == 0o600
+
+
 def test_long_and_foreign_names_are_no_obstacle(tmp_path):
     path = tmp_path / ("ж" * 100 + ".png")
     assert write_atomic(path, b"x").read_bytes() == b"x"

@@ -209,6 +209,43 @@ def test_a_result_that_cannot_be_written_does_not_end_the_batch(pictures, tmp_pa
     assert "1 input failed, 1 result written" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_companions_of_results_that_cannot_be_written_are_not_written_either(pictures, tmp_path):
+    large = torch.rand(3, 400, 400).mul(255).byte().permute(1, 2, 0).numpy()
+    Image.fromarray(large).save(pictures / "large.png")
+    inputs = [pictures / "large.png", pictures / "content.png"]
+    line = ["run", "cnn-ae", "reconstruct", "--input", *inputs, "--format", "bmp", "-o", "all/"]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *line, "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    wanted = ["content-cnn-ae-figures.json", "content-cnn-ae.bmp"]
+    assert files(tmp_path / "all") == wanted
+    assert "1 input failed, 1 result written" in done.stderr
+    report = json.loads(done.stdout)
+    assert sorted(Path(path).name for path in report["outputs"]) == wanted
+    assert [failure["input"] for failure in report["failures"]] == ["large.png"]
+
+
+def test_only_what_comes_behind_a_result_is_alone_without_it(tmp_path):
+    output = Output(str(tmp_path) + os.sep)
+    picture = artifacts.Image(torch.zeros(3, 4, 4), name="photo")
+    wrong = artifacts.Image(torch.zeros(3, 4, 4), torch.ones(1, 2, 2), name="photo")
+    preview = artifacts.Image(torch.zeros(3, 4, 4), name="photo", part="preview")
+    output.save(preview, None)
+    with pytest.raises(OutputError, match=r"\(3, 4, 4\) cannot have an alpha \(1, 2, 2\)"):
+        output.save(wrong, None)
+    assert output.alone(figures("photo"))
+    assert not output.alone(preview)  # of the next result of that name
+    output.save(preview, None)
+    output.save(picture, None)
+    assert not output.alone(figures("photo"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell's >&- is closed otherwise there")
 def test_without_an_output_nothing_is_printed_and_all_is_made(pictures, tmp_path):
     line = f"'{sys.executable}' -m gentool run adain --content content.png --style style.png "

@@ -1,9 +1,12 @@
 """`gentool run` and the Python API on real pictures: names, batches, provenance."""
 
 import copy
+import io
 import json
 import os
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 
@@ -334,6 +337,59 @@ def test_what_accompanies_a_result_is_not_in_its_way(tmp_path):
     assert results.image.size == (64, 64)
     results.save(tmp_path / "a.png")
     assert encoding.read_metadata(tmp_path / "a.png")["method"] == "cnn-ae"
+
+
+def test_results_with_companions_are_pictures_too(adain, pictures):
+    picture = data.coffee()[:64, :64]
+    results = gentool.load("cnn-ae").reconstruct(input=picture)
+    style = pictures / "style.png"
+    (painted,) = adain.stylize(content=results, style=style)
+    assert torch.equal(painted.tensor, adain.stylize(content=results.image, style=style).tensor)
+    assert len(adain.stylize(content=[*results, picture, results], style=style)) == 3
+    with pytest.raises(UsageError, match=r"content: must be a path, .* got Figures"):
+        adain.stylize(content=results[1], style=style)
+    with pytest.raises(UsageError, match="content: at least one picture is needed"):
+        adain.stylize(content=[results[1]], style=style)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": None}, "device: must be auto, cpu, mps, cuda or cuda:N, got None"),
+        ({"device": "tpu"}, "device: must be auto, cpu, mps, cuda or cuda:N, got 'tpu'"),
+        ({"precision": 16}, "precision: must be one of auto, fp32, bf16, fp16, got 16"),
+        ({"threads": "2"}, "threads: must be a whole number from 1 to 1024, got '2'"),
+        ({"threads": 0}, "threads: must be a whole number from 1 to 1024, got 0"),
+        ({"seed": 1.5}, "seed: must be a whole number from 0 to 2^63 - 1, got 1.5"),
+    ],
+)
+def test_what_no_machine_takes_is_refused_when_a_method_is_loaded(given, said):
+    with pytest.raises(UsageError) as caught:
+        gentool.load("adain", **given)
+    assert str(caught.value) == said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_a_pipe_that_is_the_output_is_written_into_and_stays(run):
+    os.mkfifo("pipe.png")
+    end = os.open("pipe.png", os.O_RDWR | os.O_NONBLOCK)
+    assert run("-o", "pipe.png")[0] == 0
+    data = os.read(end, 2**16)
+    os.close(end)
+    assert size(io.BytesIO(data)) == (96, 72)
+    assert stat.S_ISFIFO(os.stat("pipe.png").st_mode)
+    assert files(run.folder) == ["pipe.png"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Windows has none")
+def test_a_socket_that_is_the_output_stays(run):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")
+        code, _, err = run("-o", "socket.png")
+    assert code == 2
+    assert "socket.png: cannot write" in err
+    assert stat.S_ISSOCK(os.stat("socket.png").st_mode)
+    assert files(run.folder) == ["socket.png"]
 
 
 def test_the_weights_that_are_used_are_not_replaced(capsys, tmp_path, monkeypatch):

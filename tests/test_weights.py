@@ -393,8 +393,10 @@ def test_an_unknown_set_suggests_a_known_one(plugin):
 def test_a_method_without_weights_of_its_own(plugin):
     with pytest.raises(WeightsError, match="packages no weights; give some with --weights FILE"):
         weights.find(card(plugin), None)
-    with pytest.raises(WeightsError, match="typo: no such weights file"):
-        weights.read_header(weights.find(card(plugin), "typo"))
+    with pytest.raises(WeightsError, match="packages no weights, and there is no file 'typo'"):
+        weights.find(card(plugin), "typo")
+    with pytest.raises(WeightsError, match=r"typo\.bin: no such weights file"):
+        weights.read_header(weights.find(card(plugin), "typo.bin"))
 
 
 def test_a_file_or_a_training_runs_folder_is_found(plugin, saved, tmp_path):

@@ -140,6 +140,7 @@ def commands() -> str:
         context = _context(command, name, root)
         parts += _section(f"gentool {name}", command, context)
         if name in ("run", "train"):
+            assert isinstance(command, click.Group)
             parts += _methods(name, command, context)
         elif isinstance(command, click.Group):
             for word in command.list_commands(context):
@@ -157,16 +158,18 @@ def _context(
     return click.Context(command, parent, info_name=name, terminal_width=WIDTH, **more)
 
 
-def _methods(name: str, group: click.Command, context: click.Context) -> Iterator[str]:
+def _methods(name: str, group: click.Group, context: click.Context) -> Iterator[str]:
     for plugin in plugins.methods():
         card = plugin.card
         if card is None or (name == "train" and card.training is None):
             continue
         for action in card.actions if name == "run" else (None,):
-            word = action.name if action and action is not card.actions[0] else None
-            command = group.build(card.name, word)  # type: ignore[attr-defined]
-            label = f"{card.name} {word}" if word else card.name
-            inner = _context(command, label, context)
+            typed = [card.name]
+            if action and action is not card.actions[0]:
+                typed.append(action.name)
+            label, command, _ = group.resolve_command(context, typed)
+            assert command is not None
+            inner = _context(command, str(label), context)
             yield from _section(f"gentool {name} {label}", command, inner)
 
 

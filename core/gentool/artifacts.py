@@ -135,7 +135,11 @@ class Image(_Savable):
 
     @property
     def image(self) -> PIL.Image.Image:
-        """As an 8-bit PIL image, RGBA where there is alpha."""
+        """As an 8-bit PIL image, RGBA where there is alpha.
+
+        Raises:
+            OutputError: the alpha is of another size.
+        """
         return images.to_pil(self.tensor, self.alpha)
 
     def encode(self, suffix: str, metadata: Mapping[str, Any] | None = None) -> bytes:

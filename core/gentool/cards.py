@@ -110,7 +110,8 @@ class Card:
         homepage: where to read more.
 
     Raises:
-        PluginError: a name, reference or hash is malformed, or a text is none.
+        PluginError: a name, reference, suffix or hash is malformed, a text is none, or a tuple
+            holds something else than it should.
     """
 
     name: str
@@ -134,8 +135,13 @@ class Card:
             "the name must be lower-case letters, digits and hyphens",
         )
         check(
-            isinstance(self.actions, tuple) and (self.actions or self.training),
+            _tuple_of(Action, self.actions) and (self.actions or self.training),
             "actions must be a tuple of at least one Action, or empty if there is training",
+        )
+        check(_tuple_of(WeightsFile, self.weights), "weights must be a tuple of WeightsFile")
+        check(
+            self.training is None or isinstance(self.training, Training),
+            "training must be a Training, or None",
         )
         parts = [self, *self.actions, *self.weights, *filter(None, [self.training])]
         for part in parts:
@@ -143,6 +149,8 @@ class Card:
                 check(False, f"the {name} of its {type(part).__name__} must be a text")
         names = [a.name for a in self.actions]
         check(len(set(names)) == len(names), "two actions share a name")
+        sets = [w.name for w in self.weights]
+        check(len(set(sets)) == len(sets), "two sets of weights share a name")
         references = [self.model]
         for action in self.actions:
             check(
@@ -150,6 +158,12 @@ class Card:
                 f"an action cannot be called '{action.name}'",
             )
             check(NAME.match(action.name), f"bad action name '{action.name}'")
+            check(
+                _tuple_of(str, action.suffixes)
+                and action.suffixes
+                and all(suffix.startswith(".") for suffix in action.suffixes),
+                f"the suffixes of '{action.name}' must be a tuple of texts like '.png'",
+            )
             references += [action.options, action.function]
         if self.training:
             references += [self.training.options, self.training.trainer]
@@ -157,7 +171,7 @@ class Card:
             check(_REFERENCE.match(reference), f"'{reference}' is not 'package.module:object'")
         for weights in self.weights:
             check(re.fullmatch("[0-9a-f]{64}", weights.sha256), f"bad sha256 of '{weights.name}'")
-            check(weights.bytes > 0, f"bad size of '{weights.name}'")
+            check(type(weights.bytes) is int and weights.bytes > 0, f"bad size of '{weights.name}'")
 
     @property
     def package(self) -> str:
@@ -198,6 +212,10 @@ class Record:
     name: str
     summary: str
     reference: str
+
+
+def _tuple_of(kind: type, value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, kind) for item in value)
 
 
 def not_texts(part: Any) -> list[str]:

@@ -18,7 +18,8 @@ class Companions:
 
     def __init__(self) -> None:
         self._files: dict[tuple[str, str], Path] = {}  # of the result to come, by name and part
-        self._result: tuple[str, Path] | None = None  # that was written last: name, file
+        # that came last: name, and file unless it could not be written
+        self._result: tuple[str, Path | None] | None = None
         self._waiting: set[str] = set()  # parts whose result is yet to come
         self._leading: set[str] = set()  # parts that come before their result
 
@@ -32,12 +33,18 @@ class Companions:
         """The file that was written for the same part of the same result, an earlier preview."""
         return self._files.get((companion.name, companion.part))
 
-    def wrote(self, artifact: Artifact, path: Path) -> None:
-        """A companion or a result is in that file now."""
+    def alone(self, companion: Artifact) -> bool:
+        """Whether its result came before it and could not be written."""
+        lost = (companion.name, None)
+        return self._result == lost and companion.part not in self._leading
+
+    def wrote(self, artifact: Artifact, path: Path | None) -> None:
+        """A companion or a result is in that file now; None: the result could not be written."""
         if artifact.part:
             if self.result_of(artifact) is None:
                 self._waiting.add(artifact.part)
-            self._files[artifact.name, artifact.part] = path
+            if path:
+                self._files[artifact.name, artifact.part] = path
         else:
             self._leading |= self._waiting
             self._waiting.clear()

@@ -14,8 +14,11 @@ def read_config(path: str, known: Iterable[str]) -> dict[str, Any]:
     """Flags from a TOML file; ``content-size`` and ``content_size`` are the same.
 
     Raises:
-        UsageError: the file cannot be read, or holds a name that is no flag here.
+        UsageError: the path is empty, or the file cannot be read or holds a name that is no flag
+            here.
     """
+    if not path.strip():  # it is the current folder, which an unset variable does not mean
+        raise UsageError("--config: the path is empty")
     try:
         # Windows editors put a byte-order mark in front, which "utf-8-sig" takes away
         data = tomllib.loads(expand(path).read_text(encoding="utf-8-sig"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from gentool.compute import Compute, generator, out_of_memory_explained
+from gentool.compute import MAX_THREADS, PRECISIONS, Compute, generator, out_of_memory_explained
 from gentool.errors import GentoolError, UsageError
 from gentool.images import Picture, name_of, read, square
 from gentool.progress import Item, Progress
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from gentool.images import Source
 
+DEVICE = re.compile(r"(auto|cpu|mps|cuda(:\d+)?)\Z")
 SMALL = 2**20  # pixels up to which sources of a batch go several at once
 
 Input = TypeVar("Input", bound="Source")
@@ -36,7 +38,7 @@ class Settings:
         allow_large: read pictures of more than 179 megapixels, which may be made to fill memory.
 
     Raises:
-        UsageError: the seed is out of range.
+        UsageError: one of them is nothing that any machine takes.
     """
 
     device: str = "auto"
@@ -50,6 +52,17 @@ class Settings:
         seed = self.seed
         if seed is not None and (type(seed) is not int or not 0 <= seed < 2**63):
             raise UsageError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+        if not isinstance(self.device, str) or not DEVICE.match(self.device):
+            raise UsageError(f"device: must be auto, cpu, mps, cuda or cuda:N, got {self.device!r}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(
+                f"precision: must be one of {', '.join(PRECISIONS)}, got {self.precision!r}"
+            )
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= MAX_THREADS):
+            raise UsageError(
+                f"threads: must be a whole number from 1 to {MAX_THREADS}, got {threads!r}"
+            )
 
 
 @dataclass
@@ -62,6 +75,8 @@ class Context:
         allow_large: see :class:`Settings`.
         progress: where progress and notes go.
         failures: (name, reason) of the batch's items that failed.
+        seed_drawn: nobody gave the seed. An action that goes on with what another run began may
+            then set it to that one's, which made the result.
     """
 
     compute: Compute
@@ -69,6 +84,7 @@ class Context:
     allow_large: bool = False
     progress: Progress = field(default_factory=Progress)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    seed_drawn: bool = False
 
     @property
     def device(self) -> torch.device:

@@ -130,7 +130,11 @@ def _image(value: Any) -> Any:
 
 def _images(value: Any) -> list[Any]:
     found: list[Any] = []
-    for item in value if isinstance(value, list | tuple) else [value]:
+    if isinstance(value, list | tuple):  # results, too: without what only accompanies them
+        value = [item for item in value if not getattr(item, "part", "")]
+    else:
+        value = [value]
+    for item in value:
         if isinstance(item, str | Path):
             with _os_errors(item):
                 found += _expand(expand(not_empty(item)))

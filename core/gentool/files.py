@@ -41,7 +41,8 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
         path: where to; with ``replace``, through links to what they point at, and into a device or
             a pipe directly.
         data: what.
-        replace: overwrite a file of that name; else take the next free name, ``name-2.png``.
+        replace: overwrite a file of that name, with the rights that it had; else take the next
+            free name, ``name-2.png``.
 
     Returns:
         The path written.
@@ -62,6 +63,8 @@ def write_atomic(path: Path, data: bytes, replace: bool = True) -> Path:
             f.flush()
             os.fsync(f.fileno())
         if replace:
+            with contextlib.suppress(OSError):  # there is none, or no such rights here
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             _replace(temporary, target)
             return path
         for candidate in numbered(path):

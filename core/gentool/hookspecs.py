@@ -69,6 +69,8 @@ def gentool_commands() -> Iterable[Record]:  # type: ignore[empty-body]
 def gentool_before_run(card: Card, action: Action, options: Mapping[str, Any]) -> None:
     """An action is about to run. Raising stops nothing: the error is reported and the run goes on.
 
+    Reported on stderr by the command line, as a warning in Python.
+
     Args:
         card: the method.
         action: what it is about to do.

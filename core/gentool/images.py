@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gentool.errors import ImageError
+from gentool.errors import ImageError, OutputError
 from gentool.files import similar
 from gentool.shared import Shared
 
@@ -386,10 +386,19 @@ def square(picture: Picture, size: int) -> Tensor:
 
 
 def to_pil(pixels: Tensor, alpha: Tensor | None = None) -> PIL.Image.Image:
-    """A picture (3,H,W) or (1,H,W) in 0..1, with or without alpha, as an 8-bit PIL image."""
+    """A picture (3,H,W) or (1,H,W) in 0..1, with or without alpha, as an 8-bit PIL image.
+
+    Raises:
+        OutputError: the alpha is not (1,H,W).
+    """
     import PIL.Image
     import torch
 
+    if alpha is not None and tuple(alpha.shape) != (1, *pixels.shape[1:]):
+        raise OutputError(
+            f"a picture {tuple(pixels.shape)} cannot have an alpha {tuple(alpha.shape)}; "
+            "the plugin's author should mend it"
+        )
     planes = [*pixels] if alpha is None else [*pixels.expand(3, -1, -1), *alpha]
     array = torch.empty(*pixels.shape[1:], len(planes), dtype=torch.uint8)
     for i, plane in enumerate(planes):  # one at a time: large pictures are the rule here

@@ -72,6 +72,10 @@ class Output:
         self._again = self.file is not None and self.file.exists()
         check_writable(self.folder)
 
+    def alone(self, artifact: Artifact) -> bool:
+        """Whether it only accompanies a result that could not be written."""
+        return bool(artifact.part) and self._companions.alone(artifact)
+
     def save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         """Write an artifact under its place; a proposed name never replaces a file.
 
@@ -83,6 +87,14 @@ class Output:
         Raises:
             OutputError: it could not be written; nothing half-written is left.
         """
+        try:
+            return self._save(artifact, metadata)
+        except OutputError:
+            if not artifact.part:
+                self._companions.wrote(artifact, None)
+            raise
+
+    def _save(self, artifact: Artifact, metadata: Mapping[str, Any] | None) -> Path:
         suffix = artifact.suffix
         if self.chosen and not artifact.part and suffix in (*PICTURE_SUFFIXES, *ANIMATION_SUFFIXES):
             suffix = self.chosen

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -214,6 +215,7 @@ class Method:
             fresh_seed() if seed is None else seed,
             self.settings.allow_large,
             progress or Progress(),
+            seed_drawn=seed is None,
         )
 
     def stream(self, action: str | None, options: Options, context: Context) -> Iterator[Artifact]:
@@ -228,7 +230,9 @@ class Method:
         function: Callable[..., Iterable[Artifact]] = cards.resolve(chosen.function)
         values = options.model_dump(mode="json")
         told = {"card": self.card, "action": chosen, "options": values}
-        extensions.notify("gentool_before_run", context.progress.note, **told)
+        heard = type(context.progress) is not Progress  # in Python, nobody listens to that one
+        report: Callable[[str], None] = context.progress.note if heard else warnings.warn
+        extensions.notify("gentool_before_run", report, **told)
         model = self.model  # loaded outside of inference mode: it may be trained on afterwards
         randomness = Randomness(context.seed, self.compute.device)
         artifacts: Iterator[Artifact] | None = None
@@ -245,8 +249,7 @@ class Method:
                     artifact = next(artifacts, None)
                 if artifact is None:
                     return
-                note = context.progress.note
-                extensions.notify("gentool_after_run", note, **told, artifact=artifact)
+                extensions.notify("gentool_after_run", report, **told, artifact=artifact)
                 yield artifact
         finally:  # also where the caller leaves early: threads may be at work for it
             if isinstance(artifacts, Generator):
@@ -299,7 +302,7 @@ def load(
     Weights and device are looked for at the first use.
 
     Raises:
-        UsageError: there is no such method, or the seed is out of range.
+        UsageError: there is no such method, or device, precision, seed or threads are none.
         PluginError: its plugin is broken, incompatible or duplicate.
     """
     settings = Settings(

@@ -155,7 +155,9 @@ def packaged(card: Card, name: str | None = None) -> tuple[Path, WeightsFile]:
         WeightsError: there is no such set, or the file is missing or not what the card says.
     """
     if not card.weights:
-        raise WeightsError(f"{card.name} packages no weights; give some with --weights FILE")
+        if name is None:
+            raise WeightsError(f"{card.name} packages no weights; give some with --weights FILE")
+        raise WeightsError(f"{card.name} packages no weights, and there is no file '{name}'")
     known = {w.name: w for w in card.weights}
     entry = card.weights[0] if name is None else known.get(name)
     if entry is None:
@@ -187,7 +189,7 @@ def find(card: Card, choice: str | None) -> Path:
         raise WeightsError(
             f"{path}: holds no {FILE}; give a training's folder or a safetensors file"
         )
-    if card.weights and re.fullmatch(r"[\w-]+", choice) and not os.path.exists(path):
+    if re.fullmatch(r"[\w-]+", choice) and not os.path.exists(path):
         return packaged(card, choice)[0]  # raises, naming the sets there are
     return path
 

@@ -11,6 +11,7 @@ from gentool.cli.flags import FlagCommand, given, option_flags
 from gentool.config import read_config
 from gentool.context import Settings
 from gentool.errors import PluginError, UsageError
+from gentool.loading import FOREIGN
 from gentool.options import Field, Options, validate
 
 if TYPE_CHECKING:
@@ -106,19 +107,31 @@ class Methods(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from gentool import plugins
 
-        return plugins.method_names()
+        return [p.name for p in plugins.methods() if p.card and p.usable and self.fits(p.card)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return self.build(name, None)
+        # completion asks for every command that it offers: one that cannot be built is left out
+        if not ctx.resilient_parsing:
+            return self.build(name, None)
+        try:
+            return self.build(name, None)
+        except FOREIGN:  # a plugin's options may raise anything when they are imported
+            return None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, rest = args[0], args[1:]
-        if name.startswith("-"):
-            raise UsageError(f"put the method's name before its flags, got '{name}'")
         action = rest.pop(0) if rest and not rest[0].startswith("-") else None
-        return name, self.build(name, action), rest
+        try:
+            if name.startswith("-"):
+                raise UsageError(f"put the method's name before its flags, got '{name}'")
+            command = self.build(name, action)
+        except FOREIGN:
+            if ctx.resilient_parsing:  # completion offers nothing rather than a traceback
+                return None, None, []
+            raise
+        return command.name, command, rest  # the name as it was typed, with the action's
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from gentool import plugins

@@ -63,7 +63,12 @@ class Main(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        command = self.get_command(ctx, args[0])
+        try:
+            command = self.get_command(ctx, args[0])
+        except PluginError:
+            if not ctx.resilient_parsing:  # while completing, nobody reads an error
+                raise
+            command = None
         if command is None and not ctx.resilient_parsing:
             from gentool import extensions, plugins
 
@@ -93,8 +98,9 @@ def gentool() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the ``gentool`` command."""
-    if sys.stdout is None:  # closed, or a program without a console
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, or a program without a console
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - to the end
     # a file's name may hold what is no text; the shown path of a result must not raise for it
     strict = ("strict", "surrogateescape")  # the latter in the C locale
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors in strict:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from gentool.files import expand
+from gentool.cli.paths import FullPath
 
 
 @click.command(name="new")
 @click.argument("name")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=FullPath())
 @click.option(
     "--kind",
     type=click.Choice(["method", "losses", "metrics"]),
@@ -27,6 +28,7 @@ def command(name: str, folder: Path | None, kind: str, author: str) -> None:
     """
     from gentool.scaffold import create
 
-    made = create(name, kind, expand(folder) if folder else None, author)
+    made = create(name, kind, folder, author)
     click.echo(made)
-    click.echo(f"Now: pip install -e {made}; gentool check {made}; edit, and repeat.", err=True)
+    typed = shlex.quote(str(made))  # to be copied to a shell
+    click.echo(f"Now: pip install -e {typed}; gentool check {typed}; edit, and repeat.", err=True)

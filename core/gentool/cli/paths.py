@@ -11,15 +11,22 @@ import click
 from gentool.files import expand
 
 
-class OutputFile(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
-    """A file to write: neither an empty name, which an unset variable leaves, nor a folder."""
+class FullPath(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.5
+    """A path, ``~`` written out; an empty one, which an unset variable leaves, is refused."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         if not str(value).strip():
             self.fail("the path is empty")
-        path = expand(value)
+        return expand(value)
+
+
+class OutputFile(FullPath):
+    """A file to write, not a folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
         if str(value).endswith(("/", os.sep)) or os.path.isdir(path):
             self.fail(f"{value} is a folder; name a file in it")
         return path

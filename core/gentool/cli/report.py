@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from gentool.cli.paths import OutputFile
-from gentool.files import expand, write_file
+from gentool.cli.paths import FullPath, OutputFile
+from gentool.files import write_file
 
 
 @click.command(name="report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=FullPath())
 @click.option(
     "-o",
     "--output",
@@ -25,7 +25,6 @@ def command(run: Path, output: Path | None) -> None:
     """
     from gentool.training.report import report
 
-    run = expand(run)
     page = report(run)
     path = output or run / "report.html"
     write_file(path, page.encode(errors="backslashreplace"))  # a name may be no text

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from gentool.options import Field, Options
 from gentool.output import Output
 from gentool.runner import Method
 from gentool.weights import file_of
+
+if TYPE_CHECKING:
+    from gentool.artifacts import Artifact
 
 
 class RunFlags(CoreFlags):
@@ -84,35 +87,42 @@ def _run(method: Method, action: cards.Action, options: Options, flags: RunFlags
     talk = Talk(flags.quiet or flags.as_json)
     context = method.context(talk)
     made: list[Path] = []
+    results = 0
 
-    def written(saving: Future[Path], name: str) -> None:
+    def written(saving: Future[Path], artifact: Artifact) -> None:
+        nonlocal results
         try:
             made.append(saving.result())
         except OutputError as e:
             if not several:
                 raise
-            context.failures.append((name, str(e)))
+            items = ", ".join(artifact.made_from.values()) or artifact.name
+            context.failures.append((items, str(e)))
             talk.fail(str(e))
             return
+        results += not artifact.part  # what accompanies one is none
         if not flags.as_json:
             talk.result(str(made[-1]))
 
     told = _as_json(made, context) if flags.as_json else contextlib.nullcontext()
     # one picture is written while the next are computed, and plugins may print meanwhile
     with told, cards.to_stderr(), ThreadPoolExecutor(1) as pool:
-        saving: tuple[Future[Path], str] | None = None
+        saving: tuple[Future[Path], Artifact] | None = None
         try:
             for artifact in method.stream(action.name, options, context):
                 provenance = method.provenance(action.name, options, context, artifact)
                 if saving:
                     written(*saving)
+                    saving = None
+                if output.alone(artifact):
+                    continue
                 metadata = None if flags.no_metadata else provenance
-                saving = pool.submit(output.save, artifact, metadata), artifact.name
+                saving = pool.submit(output.save, artifact, metadata), artifact
         finally:  # Ctrl-C and errors too: what was made is written and named
             if saving:
                 written(*saving)
     if context.failures:
-        failed, results = len(context.failures), len(made)
+        failed = len(context.failures)
         note(
             f"{failed} input{'s' * (failed > 1)} failed, "
             f"{results} result{'s' * (results != 1)} written"

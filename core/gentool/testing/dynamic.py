@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from gentool import cards, weights
 from gentool.errors import BatchError, GentoolError, UsageError
 from gentool.testing.subject import (
     BATCH,
+    MODES,
     SIZES,
     Finding,
     Skip,
@@ -68,10 +70,12 @@ def saving_and_loading_is_bit_exact(subject: Subject) -> Iterator[Finding]:
 def actions_run_on_small_and_odd_pictures(subject: Subject) -> Iterator[Finding]:
     assert subject.model  # or skip
     for action in subject.card.actions:
-        for size in SIZES if _takes_pictures(action) else SIZES[:1]:
-            shown = f"{action.name} of a picture of {size[0]} x {size[1]} pixels"
+        tries = [(size, "RGB") for size in SIZES] + [(SIZES[1], mode) for mode in MODES]
+        for size, mode in tries if _takes_pictures(action) else tries[:1]:
+            kind = {"RGBA": "transparent ", "L": "grey "}.get(mode, "")
+            shown = f"{action.name} of a {kind}picture of {size[0]} x {size[1]} pixels"
             try:
-                made = _run(subject, action, size=size)
+                made = _run(subject, action, size, mode)
             except UsageError as e:
                 remedy = f"give an example: Field(examples=[...]), or options['{action.name}']"
                 yield Finding(f"{action.name} cannot be tried: {e}", remedy)
@@ -164,20 +168,21 @@ def _run(
     subject: Subject,
     action: Action,
     size: tuple[int, int] = SIZES[0],
+    mode: str = "RGB",
     more: Mapping[str, Any] = NONE,
 ) -> Sequence[Artifact]:
     try:
-        return subject.method.run(action.name, **(subject.values(action, size) | dict(more)))
+        return subject.method.run(action.name, **(subject.values(action, size, mode) | dict(more)))
     except BatchError as e:
         raise GentoolError(e.failures[0][1]) from e
 
 
 def _tensors(artifact: Artifact) -> Sequence[Any]:
-    """The pictures in an artifact, each (1 or 3,H,W)."""
+    """The pictures in an artifact, each (1 or 3,H,W), and the alpha of one that has it."""
     from gentool.artifacts import Animation, Grid, Image
 
     if isinstance(artifact, Image):
-        return [artifact.tensor]
+        return [artifact.tensor, *([] if artifact.alpha is None else [artifact.alpha])]
     if isinstance(artifact, Grid):
         return list(artifact.tensors)
     return list(artifact.frames) if isinstance(artifact, Animation) else []
@@ -186,8 +191,10 @@ def _tensors(artifact: Artifact) -> Sequence[Any]:
 def _sound(artifact: Artifact, shown: str) -> Iterator[Finding]:
     import torch
 
+    from gentool.artifacts import Image
+
     for tensor in _tensors(artifact):
-        remedy = "yield float32 pictures (3,H,W) or (1,H,W) in 0..1; clamp(0, 1) helps"
+        remedy = "yield float32 pictures (3,H,W) or (1,H,W), alpha too, in 0..1; clamp(0, 1) helps"
         if tensor.dim() != 3 or tensor.shape[0] not in (1, 3) or 0 in tensor.shape:
             yield Finding(f"{shown} gives a tensor of shape {tuple(tensor.shape)}", remedy)
         elif tensor.dtype != torch.float32:
@@ -197,6 +204,12 @@ def _sound(artifact: Artifact, shown: str) -> Iterator[Finding]:
         elif bool((tensor < 0).any() | (tensor > 1).any()):
             low, high = tensor.min().item(), tensor.max().item()
             yield Finding(f"{shown} gives values from {low:.3g} to {high:.3g}", remedy)
+    if isinstance(artifact, Image) and artifact.alpha is not None:
+        size, alpha = tuple(artifact.tensor.shape), tuple(artifact.alpha.shape)
+        if alpha != (1, *size[1:]):
+            problem = f"{shown} gives a picture {size} with an alpha {alpha}"
+            yield Finding(problem, "bring the alpha to the picture's size, (1,H,W)")
+            return
     try:
         data = artifact.encode(artifact.suffix)
     except Exception as e:  # a plugin's own kind of artifact may do anything
@@ -207,7 +220,7 @@ def _sound(artifact: Artifact, shown: str) -> Iterator[Finding]:
 
 
 def _distance(a: Artifact, b: Artifact) -> float:
-    """Largest difference of pixels or figures; infinite if they cannot be compared."""
+    """Largest difference of pixels, alpha or figures; infinite if they cannot be compared."""
     from gentool.artifacts import Figures
 
     if isinstance(a, Figures) and isinstance(b, Figures):
@@ -217,11 +230,26 @@ def _distance(a: Artifact, b: Artifact) -> float:
         return 0.0 if a.encode(a.suffix) == b.encode(b.suffix) else float("inf")
     if [t.shape for t in ours] != [t.shape for t in theirs]:
         return float("inf")
-    return max(((x - y).abs().max().item() for x, y in zip(ours, theirs, strict=True)), default=0.0)
+    return max((_pixels(x, y) for x, y in zip(ours, theirs, strict=True)), default=0.0)
+
+
+def _pixels(a: Any, b: Any) -> float:
+    if bool((a.isnan() != b.isnan()).any()):  # a difference from nan is no number to compare
+        return float("inf")
+    return float((a - b).abs().nan_to_num(0.0).max())
 
 
 def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
     if a.keys() != b.keys():
         return float("inf")
-    numbers = [(a[n], b[n]) for n in a if isinstance(a[n], int | float) and a[n] == a[n]]
-    return max((abs(x - y) / max(1, abs(x)) for x, y in numbers if x != y), default=0.0)
+    return max((_figure(a[name], b[name]) for name in a), default=0.0)
+
+
+def _figure(a: Any, b: Any) -> float:
+    """Relative difference of numbers; texts are the same or not."""
+    if not all(isinstance(value, int | float) for value in (a, b)):
+        return 0.0 if a == b else math.inf
+    if a == b or (math.isnan(a) and math.isnan(b)):
+        return 0.0
+    off = abs(a - b) / max(1, abs(a))
+    return off if math.isfinite(off) else math.inf  # nan is greater than nothing

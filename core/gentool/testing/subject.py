@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SIZES = ((64, 48), (33, 47), (7, 9), (1, 1))  # height and width of the pictures to try
 BATCH = ((64, 48), (64, 48), (41, 30))
+MODES = ("RGBA", "L")  # of pictures to try beside the usual RGB, as Pillow calls them
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,9 @@ class Subject:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def picture(self, height: int, width: int, number: int = 0) -> Path:
-        """A PNG of smooth colours and some texture."""
-        path = self.folder / f"{height}x{width}-{number}.png"
+    def picture(self, height: int, width: int, number: int = 0, mode: str = "RGB") -> Path:
+        """A PNG of smooth colours and some texture, whose alpha goes from 0 to 1, or grey."""
+        path = self.folder / f"{height}x{width}-{number}-{mode}.png"
         if not path.exists():
             import torch
 
@@ -137,7 +138,10 @@ class Subject:
             coarse = torch.rand(1, 3, 4, 4, generator=generator)
             smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
             texture = 0.1 * torch.randn(1, height, width, generator=generator)
-            Image((smooth + texture).clamp(0, 1)).save(path)
+            pixels = (smooth + texture).clamp(0, 1)
+            alpha = torch.linspace(0, 1, width).expand(1, height, width)
+            grey, clear = mode == "L", mode == "RGBA"
+            Image(pixels[:1] if grey else pixels, alpha if clear else None).save(path)
         return path
 
     def pictures(self) -> Path:
@@ -149,19 +153,24 @@ class Subject:
                 shutil.copy(self.picture(96, 128, i), folder / f"{i}.png")
         return folder
 
-    def made(self, action: cards.Action, size: tuple[int, int]) -> list[Path]:
-        """What an action makes of a picture of this size, as files."""
+    def made(self, action: cards.Action, size: tuple[int, int], mode: str = "RGB") -> list[Path]:
+        """What an action makes of a picture of this size and mode, as files."""
         paths: list[Path] = []
-        for artifact in self.method.run(action.name, **self.values(action, size)):
-            name = f"{action.name}-{size[0]}x{size[1]}-{len(paths)}{artifact.suffix}"
+        for artifact in self.method.run(action.name, **self.values(action, size, mode)):
+            name = f"{action.name}-{size[0]}x{size[1]}-{mode}-{len(paths)}{artifact.suffix}"
             paths.append(self.folder / name)
             paths[-1].write_bytes(artifact.encode(artifact.suffix))
         return paths
 
-    def values(self, action: cards.Action, size: tuple[int, int] = SIZES[0]) -> dict[str, Any]:
-        """Options to try an action with; its first picture has this height and width."""
+    def values(
+        self, action: cards.Action, size: tuple[int, int] = SIZES[0], mode: str = "RGB"
+    ) -> dict[str, Any]:
+        """Options to try an action with; its first picture has this height and width, all the mode.
+
+        The mode is Pillow's: ``RGB``, ``RGBA`` or ``L``.
+        """
         model: type[Options] = cards.resolve(action.options)
-        return self.fill(model, self.options.get(action.name, {}), size)
+        return self.fill(model, self.options.get(action.name, {}), size, mode)
 
     def training_values(self) -> dict[str, Any]:
         """Options to try the training with."""
@@ -171,7 +180,11 @@ class Subject:
         return self.fill(model, given)
 
     def fill(
-        self, model: type[Options], given: Mapping[str, Any], size: tuple[int, int] = SIZES[0]
+        self,
+        model: type[Options],
+        given: Mapping[str, Any],
+        size: tuple[int, int] = SIZES[0],
+        mode: str = "RGB",
     ) -> dict[str, Any]:
         """A value for every field that needs one: given, an example, made, or a picture.
 
@@ -190,10 +203,10 @@ class Subject:
             if info.examples:
                 values[name] = info.examples[0]
             elif maker := _made_by(info):
-                values[name] = self.made(self.card.action(maker), size)
+                values[name] = self.made(self.card.action(maker), size, mode)
             elif pictures and info.is_required():
-                path = self.picture(*(sizes.pop() if sizes else SIZES[0]), len(values))
-                more = [self.picture(*SIZES[0], len(values) + 1)] if pictures == "set" else []
+                path = self.picture(*(sizes.pop() if sizes else SIZES[0]), len(values), mode)
+                more = [self.picture(*SIZES[0], len(values) + 1, mode)] if pictures == "set" else []
                 values[name] = path if pictures == "one" else [path, *more]
             elif info.is_required() and "Path" in str(info.annotation):
                 values[name] = [self.pictures()]
