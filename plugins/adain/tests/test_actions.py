@@ -98,6 +98,12 @@ def test_a_sheet_that_no_file_holds_is_refused_before_it_is_painted(tiny, pictur
         tiny.interpolate(content=content, style=[a, b, a, b], steps=64, content_size=2000)
 
 
+@pytest.mark.parametrize("fps", [0.05, 101])
+def test_frame_rates_that_no_animation_has_are_refused_before_it_is_painted(tiny, pictures, fps):
+    with pytest.raises(UsageError, match=f"fps: must be between 0.1 and 100, got {fps}"):
+        tiny.interpolate(**pictures[0], layout="animation", fps=fps)
+
+
 def test_what_is_transparent_is_white_between_styles(tiny, pictures):
     styles = pictures[0]["style"]
     content = torch.rand(4, 24, 32)

@@ -13,6 +13,7 @@ from skimage import data
 from gentool.cli.main import invoke
 from gentool.images import resize
 from gentool_adain.distances import Distances
+from gentool_perceptual import vgg19
 
 
 def network(path, last):
@@ -93,6 +94,34 @@ def test_a_bad_pair_is_named_and_the_others_are_measured(pairs, capsys):
     (pairs / "content/1.png").write_bytes(b"no picture")
     assert evaluate(pairs, "--json") == 1
     assert json.loads(capsys.readouterr().out) == {"pairs": {}}
+
+
+def test_a_picture_too_small_for_the_features_fails_alone(pairs, capsys):
+    Image.new("RGB", (200, 4)).save(pairs / "style/0.png")
+    assert evaluate(pairs) == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["pair", "1", "mean", "median"]
+    assert "a picture of 64 x 1 pixels is too small for the features of relu4_1" in err
+
+
+@pytest.mark.parametrize("flag", ["--features", "--weights"])
+def test_networks_that_cannot_be_loaded_leave_nothing_behind(pairs, capsys, flag):
+    kept = pairs / "kept"
+    assert evaluate(pairs, flag, str(pairs / "nosuch.safetensors"), "--keep", str(kept)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "nosuch.safetensors: no such weights file" in err
+    assert not kept.exists()
+
+
+def test_a_download_is_told_before_it_begins(pairs, monkeypatch, capsys):
+    nowhere = (None, "http://127.0.0.1:1/vgg19-test.pth", "00")
+    monkeypatch.setenv("TORCH_HOME", str(pairs))
+    monkeypatch.setattr(vgg19.fetch, "__defaults__", nowhere)
+    assert evaluate(pairs, "--features", "vgg19") == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("gentool: fetching VGG-19 from 127.0.0.1, once, 575 MB, into")
+    assert "cannot fetch VGG-19" in told[1]
 
 
 def test_what_nobody_sees_counts_for_nothing(pairs, capsys):

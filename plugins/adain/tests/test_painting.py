@@ -116,7 +116,7 @@ def test_statistics_of_regions_are_those_of_their_pixels():
 
 
 def test_one_region_everywhere_is_no_region(net, context, content, styles):
-    everywhere = Regions(torch.ones(1, *content.shape[1:]))
+    everywhere = Regions(torch.ones(1, *content.shape[1:]), net.decoder.reach)
     masked = Canvas(net, content, context, WHOLE, everywhere).paint(styles[0])
     assert torch.allclose(masked, Canvas(net, content, context, WHOLE).paint(styles[0]), atol=1e-4)
 
@@ -124,16 +124,36 @@ def test_one_region_everywhere_is_no_region(net, context, content, styles):
 def test_regions_take_their_styles_and_the_rest_stays_the_content(net, context, content, styles):
     masks = torch.zeros(2, *content.shape[1:])
     masks[0, :, :90], masks[1, :, 150:220] = 1, 1
-    painted = Canvas(net, content, context, WHOLE, Regions(masks)).paint(both(styles))
+    reach = net.decoder.reach
+    painted = Canvas(net, content, context, WHOLE, Regions(masks, reach)).paint(both(styles))
     assert torch.equal(painted[:, :, 220:], content[:, :, 220:])
-    alone = Canvas(net, content, context, WHOLE, Regions(masks[:1])).paint(styles[0])
-    reach = 8 * (net.decoder.reach + 1)
-    assert torch.allclose(painted[:, :, : 90 - reach], alone[:, :, : 90 - reach], atol=1e-4)
+    alone = Canvas(net, content, context, WHOLE, Regions(masks[:1], reach)).paint(styles[0])
+    inside = 90 - 8 * (reach + 1)
+    assert torch.allclose(painted[:, :, :inside], alone[:, :, :inside], atol=1e-4)
+
+
+@pytest.mark.parametrize("edge", [90, 128])  # amid a cell and at its end
+def test_a_style_masked_elsewhere_does_not_show_at_the_edge_of_another(
+    net, context, content, styles, edge
+):
+    masks = torch.zeros(2, *content.shape[1:])
+    masks[0, :, :edge], masks[1, 150:, 260:] = 1, 1
+    reach = net.decoder.reach
+    painted = Canvas(net, content, context, WHOLE, Regions(masks, reach)).paint(both(styles))
+    alone = Canvas(net, content, context, WHOLE, Regions(masks[:1], reach)).paint(styles[0])
+    assert torch.allclose(painted[:, :, :edge], alone[:, :, :edge], atol=1e-4)
+
+
+def test_shares_of_regions_add_up_to_one_also_where_no_mask_is():
+    masks = torch.zeros(2, 187, 301)
+    masks[0, :60, :60], masks[1, 100:, 250:] = 0.3, 1
+    for shares in Regions(masks, 3, [1e-6, 2.0]).shares:
+        assert torch.allclose(shares.sum(0), torch.ones(()))
 
 
 def test_soft_regions_in_tiles_equal_the_whole(net, context, content, styles):
     ramp = torch.linspace(0, 1, content.shape[2]).expand(1, *content.shape[1:])
-    regions = Regions(torch.cat([ramp, 1 - ramp]), [0.3, 0.7])
+    regions = Regions(torch.cat([ramp, 1 - ramp]), net.decoder.reach, [0.3, 0.7])
     whole = Canvas(net, content, context, WHOLE, regions).paint(both(styles), alpha=0.7)
     tiled = Canvas(net, content, context, 64, regions).paint(both(styles), alpha=0.7)
     assert (whole - tiled).abs().max() < 1e-4
@@ -142,7 +162,7 @@ def test_soft_regions_in_tiles_equal_the_whole(net, context, content, styles):
 def test_a_region_of_weight_0_stays_the_content(net, context, content, styles):
     masks = torch.zeros(2, *content.shape[1:])
     masks[0, :, :100], masks[1, :, 100:] = 1, 1
-    regions = Regions(masks, [1.0, 0.0])
+    regions = Regions(masks, net.decoder.reach, [1.0, 0.0])
     painted = Canvas(net, content, context, WHOLE, regions).paint(both(styles))
     assert torch.equal(painted[:, :, 100:], content[:, :, 100:])
 

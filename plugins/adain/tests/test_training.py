@@ -19,6 +19,7 @@ from gentool_adain.nets import AdaIN, Config
 from gentool_adain.options import TrainOptions
 from gentool_adain.statistics import Style
 from gentool_adain.trainer import AdaINTrainer, keep_out_of_compiler
+from gentool_perceptual import vgg19
 from gentool_perceptual.losses import ContentLoss
 
 
@@ -123,6 +124,18 @@ def test_unusable_data_and_teachers_are_one_line(folders, options, field, conten
         path.write_bytes(content)
     with pytest.raises((WeightsError, TrainingError), match=error):
         build(folders, options, **{field: [path]})
+
+
+def test_a_download_is_told_before_it_begins(folders, options, monkeypatch):
+    nowhere = (None, "http://127.0.0.1:1/vgg19-test.pth", "00")
+    monkeypatch.setenv("TORCH_HOME", str(folders))
+    monkeypatch.setattr(vgg19.fetch, "__defaults__", nowhere)
+    notes = []
+    plan = Plan(data=[str(folders / "photos")], batch_size=2)
+    setup = Setup(plan, choose("cpu", "fp32"), note=notes.append)
+    with pytest.raises(WeightsError, match="cannot fetch VGG-19"):
+        AdaINTrainer(TrainOptions(**options | {"teacher": ["vgg19"]}), setup)
+    assert "fetching VGG-19" in notes[0]
 
 
 def test_a_batch_of_one_which_would_learn_no_style_is_refused(folders, options):

@@ -101,6 +101,19 @@ def test_a_grid_has_its_columns_and_size(gan):
     assert gan.sample(n=2, grid=8)[0].columns == 2
 
 
+def test_interpolate_walks_between_the_samples_that_were_picked(gan):
+    film = gan.interpolate(pick=[9, 2], steps=2, upscale=1)[0]
+    assert len(film.frames) == 4
+    for frame, number in ((0, 9), (2, 2)):
+        assert (film.frames[frame] - gan.sample(first=number)[0].tensor).abs().max() < 1e-5
+    labelled = gan.interpolate(pick=[9, 2], label=["cat", "owl"], steps=1, upscale=1)[0]
+    cat = gan.sample(first=2, label=["cat"])[0].tensor  # labels take turns by the number
+    assert (labelled.frames[1] - cat).abs().max() < 1e-5
+    for wrong in ({"n": 2}, {"latents": ["a.safetensors"]}, {"label": ["cat", "dog", "owl"]}):
+        with pytest.raises(UsageError, match="pick: "):
+            gan.interpolate(pick=[9, 2], **wrong)
+
+
 def test_interpolate_ends_where_it_began(gan, tmp_path):
     film = gan.interpolate(n=3, steps=4, label=["cat", "owl"], upscale=1, fps=10)[0]
     assert len(film.frames) == 12
@@ -208,6 +221,12 @@ def test_any_kind_of_picture_is_projected_as_its_middle_square(plain, tmp_path, 
 def test_bad_values_are_one_line(gan, options, reason):
     with pytest.raises(UsageError, match=reason):
         gan.sample(**options)
+
+
+@pytest.mark.parametrize("fps", [0.05, 101])
+def test_frame_rates_that_no_animation_has_are_refused_before_it_is_drawn(gan, fps):
+    with pytest.raises(UsageError, match=f"fps: must be between 0.1 and 100, got {fps}"):
+        gan.interpolate(fps=fps)
 
 
 def test_provenance_tells_the_precision_that_was_computed_in(files):

@@ -1,19 +1,25 @@
 """Gatys' method on tiny random feature networks and real pictures."""
 
+import functools
 import re
 import sys
+import warnings
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import gentool
 from gentool import BatchError, GentoolError, UsageError
 from gentool.cli.main import invoke
 from gentool.compute import Compute
 from gentool.progress import Progress
+from gentool_gatys import plot
 from gentool_gatys.actions import stylize
 from gentool_gatys.objective import Objective, Seen, Weights
+from gentool_gatys.run import DARKEST
 from gentool_perceptual.features import Features
 
 from .conftest import LAYERS, photo
@@ -43,24 +49,47 @@ def test_an_array_is_a_start_as_well(method, flags):
     assert method.stylize(**flags | {"init": start, "steps": 1}).tensor.isfinite().all()
 
 
-@pytest.mark.parametrize("init", ["auto", "adain", "content", "noise", "style", "picture"])
-def test_every_start_gives_a_picture_of_its_own(method, flags, init):
-    first = flags["style"] if init == "picture" else init
-    tensor = method.stylize(**flags | {"init": first, "steps": 1}).tensor
-    start = {"content": "content", "style": "style", "picture": "style"}.get(init)
-    if start:  # one evaluation is where it started
-        image = Image.open(flags[start]).resize((96, 72))
-        wanted = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-        assert (tensor - wanted).abs().mean() < 0.02
-    else:
-        assert tensor.std() > 0.02
+def began(method, flags, **options):
+    """Where it started: one evaluation takes it nowhere."""
+    return method.stylize(**flags | {"steps": 1} | options).tensor
 
 
-def test_auto_starts_from_adain(method, flags):
-    auto, adain = (
-        method.stylize(**flags | {"init": i, "steps": 1}).tensor for i in ("auto", "adain")
-    )
-    assert torch.equal(auto, adain)
+@pytest.mark.parametrize(
+    ("init", "source"), [("content", "content"), ("style", "style"), ("picture", "style")]
+)
+def test_it_starts_from_a_picture(method, flags, init, source):
+    start = began(method, flags, init=flags["style"] if init == "picture" else init)
+    assert (start - photo_of(flags[source])).abs().max() < DARKEST + 1e-3
+
+
+def test_auto_starts_from_what_adain_paints(method, flags):
+    content, style = flags["content"], flags["style"]
+    painted = gentool.load("adain", precision="fp32", seed=0).stylize(content=content, style=style)
+    assert (painted.tensor - photo_of(content)).abs().mean() > 0.05
+    for init in ("auto", "adain"):
+        assert (began(method, flags, init=init) - painted.tensor).abs().max() < DARKEST + 1e-3
+
+
+def test_noise_is_placed_by_the_seed(method, flags):
+    again, other = (gentool.load("gatys", precision="fp32", seed=seed) for seed in (0, 1))
+    noise = began(method, flags, init="noise")
+    assert 0.25 < noise.std() < 0.33  # uniform: 0.29
+    assert torch.equal(began(again, flags, init="noise"), noise)
+    assert (began(other, flags, init="noise") - noise).abs().mean() > 0.2
+
+
+def test_a_start_from_several_styles_mixes_them_by_masks_or_weights(method, flags):
+    red, blue = torch.zeros(3, 64, 64), torch.zeros(3, 64, 64)
+    red[0], blue[2] = 0.8, 0.8
+    left, right = torch.zeros(2, 1, 72, 96)
+    left[..., :32], right[..., 64:] = 1, 1
+    start = functools.partial(began, method, flags, init="style", style=[red, blue])
+    placed = start(mask=[left, right])
+    for part, wanted in zip(placed.split(32, 2), ((0.8, 0), (0.4, 0.4), (0, 0.8)), strict=True):
+        for channel, value in zip((0, 2), wanted, strict=True):
+            assert (part[channel] - value).abs().max() < DARKEST + 1e-3
+    mixed = start(style_weights=[3.0, 1.0])
+    assert mixed.mean((1, 2)).tolist() == pytest.approx([0.6, 0, 0.2], abs=DARKEST + 1e-3)
 
 
 def test_masks_give_each_style_its_place_and_weights_mix(method, flags, pictures):
@@ -147,6 +176,22 @@ def test_without_matplotlib_plot_says_how_to_get_it(method, flags, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"pip install 'gentool-gatys\[plot\]'"):
         method.stylize(**flags, plot=True)
+
+
+@pytest.mark.parametrize("name", ["照片-<b>$x^-gatys", "no text \udcff"])
+def test_a_curve_is_titled_in_any_script(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = plot.curve([{"total": 2.0}, {"total": 1.0}], name)
+    title = ET.fromstring(drawn).find("{*}title")
+    assert title.text == name.replace("\udcff", "?")
+
+
+def test_weights_that_it_does_not_have_are_one_line(flags, capsys):
+    line = ["run", "gatys", "--content", flags["content"], "--style", flags["style"]]
+    assert invoke([*map(str, line), "--weights", "default"]) == 2
+    told = capsys.readouterr().err
+    assert told == "gentool: error: gatys packages no weights, and there is no file 'default'\n"
 
 
 def test_two_styles_make_one_file_and_several_contents_a_batch(flags, tmp_path, capsys):

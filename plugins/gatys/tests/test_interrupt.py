@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+import gentool
 from gentool import UsageError
 from gentool.progress import Progress
 from gentool_gatys.job import cache_folder
@@ -53,6 +54,51 @@ def test_interrupted_and_resumed_is_bit_for_bit_uninterrupted(method, flags, opt
     assert torch.equal(method.stylize(**flags, resume=True).tensor, whole)
     with pytest.raises(UsageError, match="nothing to go on with"):  # it is done
         method.stylize(**flags, resume=True)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_stopped_again_before_it_went_on_it_loses_nothing(method, flags, optimizer):
+    class AtOnce(Interrupt):
+        @contextlib.contextmanager
+        def bar(self, total, what):
+            signal.raise_signal(signal.SIGINT)
+            yield lambda _done, _text: None
+
+    flags |= {"optimizer": optimizer}
+    whole = method.stylize(**flags).tensor
+    for resume, progress in ((False, Interrupt(after=7)), (True, AtOnce(after=0))):
+        options = method.options(**flags, resume=resume)
+        with pytest.raises(KeyboardInterrupt):
+            list(method.stream(None, options, method.context(progress)))
+        assert "after 7 evaluations" in progress.notes[-1]
+    assert torch.equal(method.stylize(**flags, resume=True).tensor, whole)
+
+
+def test_a_resumed_picture_tells_the_seed_that_made_it(flags):
+    flags |= {"init": "noise"}
+    method = gentool.load("gatys", precision="fp32")  # each run draws a seed
+    context = method.context(Interrupt(after=7))
+    seed = context.seed
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**flags), context))
+    assert context.seed == seed
+    other = gentool.load("gatys", precision="fp32", seed=seed + 1)
+    with pytest.raises(UsageError, match=f"began with seed {seed}, not {seed + 1}; leave out"):
+        other.stylize(**flags, resume=True)
+    resumed = method.stylize(**flags, resume=True)
+    assert resumed.provenance[0]["seed"] == seed
+    whole = gentool.load("gatys", precision="fp32", seed=seed).stylize(**flags)
+    assert torch.equal(resumed.tensor, whole.tensor)
+
+
+def test_a_damaged_run_says_to_begin_anew(method, flags):
+    with pytest.raises(KeyboardInterrupt):
+        list(method.stream(None, method.options(**flags), method.context(Interrupt(after=3))))
+    (kept,) = cache_folder().iterdir()
+    kept.write_bytes(kept.read_bytes()[:-100])
+    with pytest.raises(UsageError, match=f"{kept} is damaged; run without --resume"):
+        method.stylize(**flags, resume=True)
+    assert method.stylize(**flags).tensor.isfinite().all()
 
 
 def test_what_was_painted_smaller_still_counts_after_an_interruption(method, flags, monkeypatch):

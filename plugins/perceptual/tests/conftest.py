@@ -7,10 +7,10 @@ from gentool_perceptual.compact import CHANNELS
 from gentool_perceptual.features import CONVOLUTIONS
 
 
-def thin_teacher(folder):
+def thin_teacher(folder, channels=CHANNELS):
     """A random network with VGG-19's layers and channels, thin between them; its file."""
     torch.manual_seed(0)
-    wide = dict(zip(("1_1", "2_1", "3_1", "4_1", "5_1"), CHANNELS, strict=True))
+    wide = dict(zip(("1_1", "2_1", "3_1", "4_1", "5_1"), channels, strict=True))
     tensors, width = {}, 3
     for name in CONVOLUTIONS[: CONVOLUTIONS.index("5_1") + 1]:
         out = wide.get(name, 4)

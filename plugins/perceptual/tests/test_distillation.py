@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 from skimage import data
 
-from gentool import WeightsError, weights
+from gentool import TrainingError, WeightsError, weights
 from gentool.cli.main import invoke
 from gentool.compute import choose
 from gentool.training import Moment, Plan, Setup
+from gentool_perceptual import vgg19
 from gentool_perceptual.compact import CHANNELS, LAYERS, Compact, CompactNet, Config
 from gentool_perceptual.features import Features
 from gentool_perceptual.options import TrainOptions
@@ -90,6 +91,23 @@ def test_pictures_of_the_pool_are_optimised_through_the_network(teacher, photos,
     larger = build(teacher, photos, pool=3)  # as --allow-changes lets pass
     larger.load_state(trainer.state())
     assert len(larger.pool["picture"]) == len(larger.left) == 3
+
+
+def test_a_teacher_of_other_channels_is_one_line(photos, tmp_path):
+    teacher = thin_teacher(tmp_path, (64, 128, 8, 512, 512))
+    with pytest.raises(TrainingError, match="--teacher: relu3_1 has 8 channels, must have"):
+        build(teacher, photos)
+
+
+def test_a_download_is_told_before_it_begins(photos, tmp_path, monkeypatch):
+    nowhere = (None, "http://127.0.0.1:1/vgg19-test.pth", "00")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(vgg19.fetch, "__defaults__", nowhere)
+    notes = []
+    setup = Setup(Plan(data=[str(photos)], batch_size=4), choose("cpu"), note=notes.append)
+    with pytest.raises(WeightsError, match="cannot fetch VGG-19"):
+        DistillationTrainer(TrainOptions(teacher=["vgg19"], crop_size=64), setup)
+    assert "fetching VGG-19" in notes[0]
 
 
 def test_a_short_training_learns_and_gives_a_loadable_network(teacher, photos, tmp_path, capsys):

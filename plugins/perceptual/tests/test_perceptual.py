@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from gentool import WeightsError, losses
+from gentool import UsageError, WeightsError, losses
 from gentool_perceptual.compact import _framed
 from gentool_perceptual.features import CONVOLUTIONS, FeatureNet, Features
 from gentool_perceptual.losses import (
@@ -94,6 +94,31 @@ def test_unfit_files_and_missing_layers_are_one_line(tmp_path):
     save_file(network("2_1"), tmp_path / "b.safetensors")
     with pytest.raises(WeightsError, match="no feature network given has layer relu3_1, relu4_1"):
         Features.load([tmp_path / "b.safetensors"])
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+def test_pictures_are_as_large_as_their_deepest_layer_needs(distilled):
+    net = FeatureNet(network("4_1", distilled))
+    assert net(torch.rand(1, 3, 8, 9), ["relu4_1"])["relu4_1"].shape[2:] == (1, 1)
+    message = "a picture of 9 x 7 pixels is too small for the features of relu4_1: .* at least 8"
+    with pytest.raises(UsageError, match=message):
+        net(torch.rand(1, 3, 7, 9), ["relu1_1", "relu4_1"])
+    assert net(torch.rand(1, 3, 1, 1), ["relu1_1"])
+
+
+def test_a_mistyped_network_is_told_what_there_is(tmp_path, monkeypatch):
+    message = r"no feature network 'vg19'; did you mean 'vgg19'\? \(there are perceptual and vgg19"
+    with pytest.raises(WeightsError, match=message):
+        Features.load(["vg19"])
+    monkeypatch.chdir(tmp_path)
+    save_file(network("4_1"), "vg19")  # a file may be called so
+    assert Features.load(["vg19"]).plan
+
+
+def test_one_network_stands_for_a_list_of_one(tmp_path):
+    save_file(network("4_1"), tmp_path / "a.safetensors")
+    for one in ("perceptual", tmp_path / "a.safetensors"):
+        assert len(Features.load(one).nets) == 1
 
 
 # the second: more than is brought to float32 at once

@@ -53,6 +53,9 @@ class Watch(Progress):
     def __init__(self):
         self.seen = []
 
+    def note(self, text):
+        self.seen.append(text)
+
     def bar(self, total, what):
         self.seen.append(what)
         return super().bar(total, what)
@@ -72,14 +75,15 @@ def test_it_is_fetched_once_checked_and_converted(published, server, home):
     watch = Watch()
     path = vgg19.fetch(watch, server, digest(published)[:8])
     assert path.parent == home
-    assert watch.seen == ["fetching vgg19-test.pth"]
+    told = f"fetching VGG-19 from 127.0.0.1, once, 575 MB, into {home}"
+    assert watch.seen == [told, "fetching vgg19-test.pth"]
     assert sorted(p.name for p in home.iterdir()) == [
         "vgg19-test-convolutions.safetensors",
         "vgg19-test.pth",
     ]
     (home / "vgg19-test.pth").unlink()  # no longer needed
     assert vgg19.fetch(watch, "http://127.0.0.1:1/vgg19-test.pth", "00") == path
-    assert len(watch.seen) == 1
+    assert len(watch.seen) == 2
     with safe_open(path, "pt") as file:
         assert file.metadata()["licence"] == "CC BY 4.0"
 
@@ -118,6 +122,19 @@ def test_a_wrong_or_damaged_file_is_refused_and_not_converted(published, server,
     (home / "vgg19-test.pth").write_bytes(b"not a pickle either")
     with pytest.raises(WeightsError, match="not torchvision's VGG-19"):
         vgg19.fetch(sha256=hashlib.sha256(b"not a pickle either").hexdigest(), url=server)
+
+
+def test_a_damaged_conversion_is_made_again_or_says_what_to_do(published, server, home):
+    sha256 = digest(published)
+    path = vgg19.fetch(url=server, sha256=sha256)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert vgg19.fetch(url=server, sha256=sha256) == path
+    assert path.stat().st_size == len(whole)
+    path.write_bytes(whole[:-100])
+    (home / "vgg19-test.pth").unlink()
+    with pytest.raises(WeightsError, match="damaged; delete it and run again"):
+        vgg19.fetch(url=server, sha256=sha256)
 
 
 def test_a_pickle_that_runs_code_is_refused(home):

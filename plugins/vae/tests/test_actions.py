@@ -272,6 +272,10 @@ def gentool_header(path):
             "no pictures",
         ),
         (["interpolate", "--start", "a.png"], "--end: is required"),
+        (
+            ["interpolate", "--start", "a.png", "--end", "a.png", "--fps", "0.05"],
+            "--fps: must be between 0.1 and 100, got 0.05",
+        ),
         (["encode", "--image", "a.png", "-o", "a.npz"], "must end in .safetensors"),
     ],
 )

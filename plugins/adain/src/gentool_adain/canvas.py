@@ -27,6 +27,7 @@ class Regions:
 
     Args:
         masks: (K,H,W) in 0..1, soft or hard.
+        reach: of the decoder, cells at 1/8.
         weights: of the styles where their masks overlap.
 
     Attributes:
@@ -35,17 +36,46 @@ class Regions:
         counted: how much each cell counts in the statistics of each region, (K,h,w).
     """
 
-    def __init__(self, masks: Tensor, weights: Sequence[float] | None = None) -> None:
+    def __init__(self, masks: Tensor, reach: int, weights: Sequence[float] | None = None) -> None:
         strengths = torch.tensor(weights or [1.0] * len(masks)).view(-1, 1, 1)
         weighted = masks * strengths
-        total = weighted.sum(0, keepdim=True)
         self.covered = (masks * (strengths > 0)).sum(0, keepdim=True).clamp_max(1)
-        # where no mask is, any style will do
-        shares = torch.where(total > 0, weighted / total.clamp_min(1e-9), 1 / len(masks))
-        self.shares, self.counted = (
-            Shares(*(F.avg_pool2d(pad(part[None]), stride)[0] for stride in (2, 4, 8)))
-            for part in (shares, shares * self.covered)
-        )
+        self.counted = Shares(*_pooled(_normalised(weighted) * self.covered))
+        at2, at4, at8 = map(_normalised, _pooled(weighted))
+        at8 = _spread(at8, reach)
+        at4 = _where_empty(at4, at8)
+        self.shares = Shares(_where_empty(at2, at4), at4, at8)
+
+
+def _pooled(masks: Tensor) -> list[Tensor]:
+    """(K,H,W) -> means over the cells at 1/2, 1/4 and 1/8."""
+    return [F.avg_pool2d(pad(masks[None]), stride)[0] for stride in (2, 4, 8)]
+
+
+def _normalised(masks: Tensor) -> Tensor:
+    """(K,h,w) -> shares, sum 1; all 0 where no mask is."""
+    total = masks.sum(0, keepdim=True)
+    return torch.where(total > 0, masks / total, 0)
+
+
+def _spread(shares: Tensor, reach: int) -> Tensor:
+    """Fill the cells without a mask from the nearest with one.
+
+    They are not painted, but the decoder looks at them from the cells that are: a style of another
+    place would show there. Beyond its reach any style will do.
+    """
+    for _ in range(reach):
+        if shares.sum(0).all():
+            break
+        around = F.avg_pool2d(shares, 3, stride=1, padding=1)
+        shares = torch.where(shares.sum(0) > 0, shares, _normalised(around))
+    return torch.where(shares.sum(0) > 0, shares, 1 / len(shares))
+
+
+def _where_empty(shares: Tensor, coarse: Tensor) -> Tensor:
+    """Fill the cells without a mask from the cells, twice as large, that they lie in."""
+    filling = coarse.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return torch.where(shares.sum(0) > 0, shares, filling)
 
 
 class Canvas:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gentool.images import resize, to_size
+from gentool.progress import Progress
 from gentool.similarity import ssim
 from gentool_perceptual.features import Features, networks
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
@@ -29,13 +30,14 @@ class Distances:
     Args:
         features: names or safetensors files of feature networks; each layer comes from the first
             that has it.
+        progress: told of a download.
 
     Raises:
         WeightsError: a network cannot be read, or a layer is missing.
     """
 
-    def __init__(self, features: Sequence[str | Path]) -> None:
-        nets = networks(features)
+    def __init__(self, features: Sequence[str | Path], progress: Progress | None = None) -> None:
+        nets = networks(features, progress)
         deeper = "relu3_4" if any("relu3_4" in net.layers for net in nets) else "relu3_1"
         self.content_layers = (deeper, "relu4_1")
         self.features = Features(nets, dict.fromkeys([*STYLE_LAYERS, deeper]))
@@ -46,6 +48,9 @@ class Distances:
 
         All are looked at in the output's size: the content is brought to it, and the style's long
         side to its long side.
+
+        Raises:
+            UsageError: one is too small for the features.
         """
         content = to_size(content, output.shape[1:])
         style = resize(style, max(output.shape[1:]))

@@ -9,16 +9,19 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 import gentool
-from gentool import DeviceError, ImageError, Method, OutputError, PluginError, UsageError
+from gentool import GentoolError, Method, OutputError, PluginError, UsageError
 from gentool.artifacts import File
 from gentool.compute import out_of_memory_explained
 from gentool.config import read_config
 from gentool.images import SUFFIXES, visible
+
+if TYPE_CHECKING:
+    from gentool_adain.distances import Distances
 
 FIGURES = ("content", "style", "gram", "ssim")
 Pair: TypeAlias = tuple[str, Path, Path]  # name, content, style
@@ -70,7 +73,8 @@ def command(
     found = sorted(pair(pairs))
     options = _options(method, config, found)
     _check_outputs([stem for stem, *_ in found], plot, keep)
-    measured = evaluate(method, found, features, keep, options, _fail)
+    measured = evaluate(method, found, features, keep, options, _fail, _note)
+    _make(keep)
     width = max(len(row) for row in (*(stem for stem, *_ in found), "median"))
     if not as_json:
         click.echo(f"{'pair':{width}}  " + "  ".join(f"{figure:>8}" for figure in FIGURES))
@@ -95,8 +99,12 @@ def command(
     return int(len(table) < len(found))  # 1: some failed, as of gentool run
 
 
+def _note(text: str) -> None:
+    click.echo(f"gentool: {text}", err=True)
+
+
 def _fail(text: str) -> None:
-    click.echo(f"gentool: failed: {text}", err=True)
+    _note(f"failed: {text}")
 
 
 def _echo(row: str, figures: dict[str, float], width: int) -> None:
@@ -126,6 +134,11 @@ def _check_outputs(stems: list[str], plot: Path | None, keep: Path | None) -> No
         for file in (keep / f"{stem}.png" for stem in stems):
             if file.exists():
                 raise OutputError(f"--keep: {file} exists; choose another folder")
+
+
+def _make(keep: Path | None) -> None:
+    """Make the folder of the pictures, once nothing else can be refused."""
+    if keep:
         try:
             keep.mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -164,8 +177,11 @@ def evaluate(
     keep: Path | None = None,
     options: Mapping[str, Any] | None = None,
     report: Callable[[str], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[Measured]:
     """Name and figures of each pair, of the 8-bit picture that would be saved.
+
+    The networks are loaded before the first is asked for.
 
     Args:
         method: what stylizes.
@@ -175,33 +191,48 @@ def evaluate(
         options: of ``stylize``, beside the pictures.
         report: told what is wrong with a pair, which is then passed over; without it, that is an
             error.
+        note: told what takes its time, such as a download.
 
     Raises:
         PluginError: gentool-perceptual is not installed.
-        UsageError: an option's value is bad.
+        WeightsError: a network cannot be loaded.
+        GentoolError: without ``report``, whatever is wrong with a pair.
     """
     try:
         from gentool_adain.distances import Distances
+        from gentool_perceptual.features import Notes
     except ModuleNotFoundError as e:
         raise PluginError(
             f"evaluate needs {e.name}, which comes with gentool-perceptual; install that plugin too"
         ) from e
-    distances = Distances(features)
+    distances = Distances(features, note and Notes(note))
+    _ = method.model  # its weights may be wrong, too
+    return _measured(method, pairs, distances, keep, options or {}, report)
+
+
+def _measured(
+    method: Method,
+    pairs: list[Pair],
+    distances: Distances,
+    keep: Path | None,
+    options: Mapping[str, Any],
+    report: Callable[[str], None] | None,
+) -> Iterator[Measured]:
     context = method.context()
     for name, content, style in pairs:
         try:
-            result = method.run("stylize", content=content, style=style, **(options or {}))
+            result = method.run("stylize", content=content, style=style, **options)
             if keep:
                 result.save(keep / f"{name}.png")
             known = [visible(context.read(path)) for path in (content, style)]
-        except (ImageError, OutputError, UsageError, DeviceError) as e:
+            output = (result.tensor * 255).round() / 255
+            with out_of_memory_explained("make the pictures of --pairs smaller"):
+                figures = distances(output, known[0], known[1])
+        except GentoolError as e:
             if report is None:
                 raise
             report(str(e))
             continue
-        output = (result.tensor * 255).round() / 255
-        with out_of_memory_explained("make the pictures of --pairs smaller"):
-            figures = distances(output, known[0], known[1])
         yield name, figures
 
 

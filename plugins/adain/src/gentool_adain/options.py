@@ -98,7 +98,7 @@ class _InterpolateInputs(Options):
         "them; or an animation that ends where it began",
     )
     steps: int = Field(5, ge=2, le=64, description="Pictures from one style to the next")
-    fps: float = Field(8.0, gt=0, le=100, description="Frames a second of the animation")
+    fps: float = Field(8.0, ge=0.1, le=100, description="Frames a second of the animation")
     content_size: int = Field(
         320, ge=0, le=65536, description="Long side of each picture, pixels; 0 keeps the content's"
     )

@@ -49,6 +49,7 @@ class Painting:
         weights: Sequence[float] | None = None,
     ) -> None:
         self.pixels, self.options, self.masks, self.weights = pixels, options, masks, weights
+        self.reach = model.decoder.reach
         self._canvas = functools.partial(Canvas, model, context=context, tile=options.tile)
         long = max(pixels.shape[1:])
         usual = long / USUAL if long > LARGE else 1.0
@@ -61,7 +62,7 @@ class Painting:
         if not self.masks:
             return None
         fitted = [to_size(mask, pixels.shape[1:]) for mask in self.masks]
-        return Regions(torch.cat(fitted), self.weights)
+        return Regions(torch.cat(fitted), self.reach, self.weights)
 
     def paint(self, target: Style) -> Tensor:
         """In one style (1,C), or with masks in one for each (K,C) -> (3,H,W) on the CPU, 0..1."""

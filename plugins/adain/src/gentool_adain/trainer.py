@@ -14,7 +14,7 @@ from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
 from gentool_adain.distances import STYLE_LAYERS
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import TrainOptions
-from gentool_perceptual.features import Features
+from gentool_perceptual.features import Features, Notes
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
 PIXELS = 20.0  # weight of reproducing the content in the first steps, which learn nothing else
@@ -55,10 +55,11 @@ class AdaINTrainer(Trainer):
         crop = ScaleCrop(options.crop_size, (options.smallest_side, options.largest_side))
         self.datasets = (
             Pictures(setup.plan.data, crop),
-            Pictures([str(path) for path in options.style_data], crop),
+            Pictures([str(path) for path in options.style_data], crop, flag="--style-data"),
         )
         layers = dict.fromkeys([*STYLE_LAYERS, *options.content_layers])  # each once, in order
-        self.features = setup.place(Features.load(options.teacher, layers))
+        teacher = Features.load(options.teacher, layers, Notes(setup.note))
+        self.features = setup.place(teacher)
         self.model = setup.place(AdaIN())
         self.content_loss = ContentLoss(options.content_layers)
         self.style_loss = StatisticsLoss(STYLE_LAYERS)

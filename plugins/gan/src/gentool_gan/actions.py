@@ -107,6 +107,6 @@ def _chosen(
     if not model.config.classes:
         return latents, None
     # by the number, so that a picture's class is the same whichever is the first
-    turns = enumerate(found, numbers.start)
+    turns = zip(range(len(found)) if options.latents else numbers, found, strict=True)
     labels = [named[k % len(named)] if named else label for k, (_, label) in turns]
     return latents, torch.tensor(labels)

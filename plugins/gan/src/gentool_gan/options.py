@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import NonNegativeInt, model_validator
 
 from gentool import Field, ImageFiles, Options, PathList
 
@@ -43,7 +43,7 @@ class _DrawOptions(Options):
         return self.n or max(self.usual, len(self.label or ()))
 
     @property
-    def numbers(self) -> range:
+    def numbers(self) -> range | list[int]:
         """Numbers of the pictures that are drawn: what each is depends on its number alone."""
         return range(self.count)
 
@@ -77,7 +77,7 @@ class SampleOptions(_DrawOptions):
         return self
 
     @property
-    def numbers(self) -> range:
+    def numbers(self) -> range | list[int]:
         """Numbers of the pictures that are drawn."""
         return range(self.first, self.first + self.count)
 
@@ -97,9 +97,36 @@ class InterpolateOptions(_DrawOptions):
         description="Pictures to walk between (default: 6, or one of each --label if those are "
         "more)",
     )
+    pick: list[NonNegativeInt] | None = Field(
+        None,
+        min_length=2,
+        max_length=1000,
+        description="Walk between these pictures of the seed, by the numbers that `sample` gave "
+        "them, instead of the first",
+    )
     steps: int = Field(16, ge=1, le=1000, description="Frames from one to the next", examples=[2])
-    fps: float = Field(16.0, gt=0, le=100, description="Frames a second")
+    fps: float = Field(16.0, ge=0.1, le=100, description="Frames a second")
     upscale: int = Field(4, ge=1, le=32, description="Enlarge so many times, bicubic")
+
+    @model_validator(mode="after")
+    def _pick_fits(self) -> Self:
+        if self.pick is None:
+            return self
+        if self.n is not None or self.latents is not None:
+            raise ValueError("--pick: says which and how many; leave out --n and --latents")
+        if len(self.pick) < len(self.label or ()):
+            raise ValueError(f"--pick: {len(self.label or ())} labels need as many pictures")
+        return self
+
+    @property
+    def numbers(self) -> range | list[int]:
+        """Numbers of the pictures that are walked between."""
+        return super().numbers if self.pick is None else self.pick
+
+    @property
+    def counted_by(self) -> str:
+        """The flag that says how many pictures there are."""
+        return super().counted_by if self.pick is None else "--pick"
 
     def several_results(self) -> bool:
         return False  # one animation, of however many files of latents

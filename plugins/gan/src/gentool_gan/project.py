@@ -46,7 +46,8 @@ def project(model: GAN, options: ProjectOptions, context: Context) -> Iterator[I
         (found,) = generate(model, latents, own, context)
         made_from = {"image": name_of(source)}
         near = psnr(found[None], picture.pixels[None]).item()
-        context.progress.note(f"{name_of(source)}: PSNR {near:.2f} dB")
+        found_in = "" if own is None else f", {model.config.classes[int(label)]}"
+        context.progress.note(f"{name_of(source)}: PSNR {near:.2f} dB{found_in}")
         yield Image(found, name=picture.name, made_from=made_from)
         data = pack(model, latents, own)
         yield File(data, ".safetensors", picture.name, made_from, part="latent")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from gentool import Context, DeviceError, OutputError, UsageError
+from gentool import Context, DeviceError, OutputError, UsageError, WeightsError
 from gentool.color import keep_luminance
 from gentool.compute import out_of_memory_explained
 from gentool.images import resize, to_size
@@ -60,7 +60,9 @@ class Job:
         self.began = time.perf_counter()
         self.kept = cache_folder() / f"{self._key()}.safetensors"
         self.resumable = options.resume and self.kept.exists()
-        if options.resume and not self.resumable:
+        if self.resumable:
+            self._take_seed()
+        elif options.resume:
             if len(options.content) == 1:
                 raise UsageError(
                     "--resume: there is nothing to go on with; it continues a command with the "
@@ -68,12 +70,30 @@ class Job:
                 )
             context.progress.note("--resume: nothing to go on with here; starting anew")
 
+    def _facts(self) -> dict[str, str]:
+        """What the kept file says of itself."""
+        try:
+            return read_header(self.kept).metadata
+        except WeightsError as e:
+            raise UsageError(
+                f"--resume: what was kept in {self.kept} is damaged; run without --resume"
+            ) from e
+
+    def _take_seed(self) -> None:
+        """Go on with the seed that the picture began with: provenance tells what made it."""
+        seed = int(self._facts().get("seed", self.context.seed))  # once it was not kept
+        if seed != self.context.seed and not self.context.seed_drawn:
+            raise UsageError(
+                f"--resume: this began with seed {seed}, not {self.context.seed}; leave out --seed"
+            )
+        self.context.seed = seed
+
     def previews(self) -> Iterator[Tensor]:
         """Do the work; gives the picture so far every ``preview_every`` evaluations."""
         sizes = painting.levels(max(self.pictures.content.shape[1:]))
         first, before = 0, None
         if self.resumable:
-            kept = read_header(self.kept).metadata
+            kept = self._facts()
             first, before = int(kept["level"]), self.pictures.content
             self.curve = json.loads(kept.get("below", "[]"))
         with interruptible() as asked:
@@ -99,7 +119,8 @@ class Job:
         """Keep the run for ``--resume``; the picture matters more than that."""
         try:
             below = self.curve[: len(self.curve) - len(run.curve)]
-            run.save(self.kept, level=str(level), below=json.dumps(below))
+            seed = str(self.context.seed)
+            run.save(self.kept, level=str(level), below=json.dumps(below), seed=seed)
             self.resumable = True
         except (OSError, OutputError) as e:
             self.context.progress.note(f"cannot be gone on with: {e}")

@@ -130,7 +130,7 @@ class Adam:
 
     def state(self) -> dict[str, Tensor]:
         if self.optimizer is None or self.x is None:
-            return {}
+            return dict(self.saved)  # stopped again before it went on
         return dict(self.optimizer.state[self.x])
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

@@ -42,7 +42,11 @@ class StylizeOptions(Options):
         "noise, style, or a picture",
     )
     optimizer: Literal["lbfgs", "adam"] = Field("lbfgs", description="How to minimise the loss")
-    steps: int = Field(200, ge=1, description="Most evaluations of the loss, at every size")
+    steps: int = Field(
+        200,
+        ge=1,
+        description="Most evaluations of the loss at each size, half as many above 1024 pixels",
+    )
     tolerance: float = Field(
         0.002, ge=0, lt=1, description="Stop when 20 evaluations improve the loss by less than this"
     )

@@ -24,16 +24,17 @@ def check() -> None:
 
 
 def curve(terms: Sequence[Mapping[str, float]], name: str) -> bytes:
-    """Every weighted term over the evaluations, logarithmic, as SVG."""
+    """Every weighted term over the evaluations, logarithmic, as SVG titled ``name``."""
     from matplotlib.figure import Figure  # not pyplot, which keeps a window and global state
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="evaluation", ylabel="weighted loss", yscale="log")
-    axes.set_title(name, parse_math=False)  # a name may have dollars
     for term in terms[0] if terms else ():
         axes.plot([t[term] for t in terms], label=term, lw=2 if term == "total" else 1.2)
     axes.grid(alpha=0.3)
     axes.legend()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg")
+    # beside the drawing: its font lacks other scripts, and a file's name may hold what is no text
+    title = name.encode(errors="replace").decode()
+    figure.savefig(buffer, format="svg", metadata={"Title": title})
     return buffer.getvalue()

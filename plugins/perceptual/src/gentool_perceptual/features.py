@@ -12,7 +12,9 @@ Three layouts are read, told apart by their keys:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gentool import WeightsError, weights
+from gentool import UsageError, WeightsError, weights
+from gentool.errors import did_you_mean
 from gentool.progress import Progress
 from gentool_perceptual.compact import LAYERS, Compact, CompactNet
 from gentool_perceptual.plugin import CARD
@@ -34,6 +37,16 @@ CONVOLUTIONS = (
 PACKAGED = "perceptual"
 VGG19 = "vgg19"
 Source: TypeAlias = str | Path
+
+
+class Notes(Progress):
+    """Says what there is to say by a function: a training shows no bar while it is built."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def note(self, text: str) -> None:
+        self._say(text)
 
 
 class FeatureNet(nn.Module):
@@ -99,8 +112,14 @@ class FeatureNet(nn.Module):
         )
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Features of ``image`` (N,3,H,W in 0..1), one (N,C,h,w) tensor per name in ``layers``."""
+        """Features of ``image`` (N,3,H,W in 0..1), one (N,C,h,w) tensor per name in ``layers``.
+
+        Raises:
+            UsageError: the picture is too small for the deepest of them.
+            WeightsError: there is no such layer.
+        """
         wanted = set(layers)
+        self._check_size(image, wanted)
         found: dict[str, Tensor] = {}
         h = self.get_submodule("input")(image) if self.distilled else image * 255 - self.mean
         for name in self.names:
@@ -117,6 +136,17 @@ class FeatureNet(nn.Module):
                 return found
         missing = sorted(wanted - set(found))
         raise WeightsError(f"the feature network has no layer {', '.join(missing)}")
+
+    def _check_size(self, image: Tensor, wanted: set[str]) -> None:
+        """Refuse a picture that halving leaves nothing of."""
+        deepest = [name for name in self.names if f"relu{name}" in wanted][-1:]
+        side = 2 ** (int(deepest[0][0]) - 1) if deepest else 1
+        height, width = image.shape[2:]
+        if min(height, width) < side:
+            raise UsageError(
+                f"a picture of {width} x {height} pixels is too small for the features of "
+                f"relu{deepest[0]}: both sides must be at least {side}"
+            )
 
 
 class Features(nn.Module):
@@ -148,7 +178,7 @@ class Features(nn.Module):
     @classmethod
     def load(
         cls,
-        sources: Sequence[Source] = (PACKAGED,),
+        sources: Source | Sequence[Source] = (PACKAGED,),
         layers: Iterable[str] = LAYERS[:4],
         progress: Progress | None = None,
     ) -> Features:
@@ -157,12 +187,13 @@ class Features(nn.Module):
         Args:
             sources: ``perceptual`` for the packaged network, ``vgg19`` for torchvision's VGG-19
                 (fetched at its first use), or safetensors files; see the module docstring for
-                what they may hold.
+                what they may hold. One stands for a list of one.
             layers: the layers to give.
-            progress: told how far a download is.
+            progress: told of a download and how far it is.
 
         Raises:
-            WeightsError: a file is missing or damaged, or no network has one of the layers.
+            WeightsError: there is no such network, a file is missing or damaged, or no network
+                has one of the layers.
         """
         return cls(networks(sources, progress), layers)
 
@@ -175,10 +206,11 @@ class Features(nn.Module):
 
 
 def networks(
-    sources: Sequence[Source], progress: Progress | None = None
+    sources: Source | Sequence[Source], progress: Progress | None = None
 ) -> list[FeatureNet | CompactNet]:
     """Feature networks by name or file, as :meth:`Features.load` takes them; raises the same."""
-    return [_network(source, progress) for source in sources]
+    given = [sources] if isinstance(sources, str | Path) else sources
+    return [_network(source, progress) for source in given]
 
 
 def _network(source: Source, progress: Progress | None) -> FeatureNet | CompactNet:
@@ -186,7 +218,18 @@ def _network(source: Source, progress: Progress | None) -> FeatureNet | CompactN
         from gentool_perceptual import vgg19
 
         source = vgg19.fetch(progress)
-    path = weights.find(CARD, None if str(source) == PACKAGED else str(source))
+    path = weights.find(CARD, None) if str(source) == PACKAGED else _file(str(source))
     if weights.read_header(path).metadata.get("method") == CARD.name:
         return weights.load(Compact, path, CARD.name).net
     return FeatureNet(weights.read_tensors(path))
+
+
+def _file(source: str) -> Path:
+    """A network's file by its path; a word that is none is a name mistyped."""
+    if re.fullmatch(r"[\w-]+", source) and not os.path.exists(source):
+        hint = did_you_mean(source, (PACKAGED, VGG19))
+        raise WeightsError(
+            f"no feature network '{source}'{hint} (there are {PACKAGED} and {VGG19}; a file of "
+            "your own is given by its path)"
+        )
+    return weights.find(CARD, source)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gentool import Trainer
+from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
-from gentool_perceptual.compact import LAYERS, Compact
-from gentool_perceptual.features import Features
+from gentool_perceptual.compact import CHANNELS, LAYERS, Compact
+from gentool_perceptual.features import Features, Notes
 from gentool_perceptual.losses import ContentLoss, GramLoss, gram
 from gentool_perceptual.options import TrainOptions
 
@@ -33,7 +33,8 @@ class DistillationTrainer(Trainer):
         crop = ScaleCrop(options.crop_size, LONG_SIDES)
         self.datasets = (Pictures(setup.plan.data, crop),)
         self.held_out = Pictures(setup.plan.data, crop, split="held-out", flip=False)
-        self.teacher = setup.compile(setup.place(Features.load(options.teacher, LAYERS)))
+        teacher = Features.load(options.teacher, LAYERS, Notes(setup.note))
+        self.teacher = setup.compile(setup.place(teacher))
         self.model = Compact()
         self._match_teacher()
         setup.place(self.model)
@@ -55,6 +56,12 @@ class DistillationTrainer(Trainer):
         pictures = self.held_out.sample(8, self.setup)
         with torch.no_grad():
             seen = self.teacher(pictures)
+            for name, channels in zip(LAYERS, CHANNELS, strict=True):
+                if seen[name].shape[1] != channels:
+                    raise TrainingError(
+                        f"--teacher: {name} has {seen[name].shape[1]} channels, must have "
+                        f"VGG-19's {channels}"
+                    )
             rms = [seen[name].float().square().mean().sqrt().cpu() for name in LAYERS]
             self.model.net.scale.copy_(torch.stack(rms))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import urllib.parse
 import urllib.request
 import zipfile
 from http.client import HTTPException
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from gentool import WeightsError
 from gentool.progress import Progress
-from gentool.weights import write_tensors
+from gentool.weights import read_header, write_tensors
 from gentool_perceptual.features import CONVOLUTIONS
 
 URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
@@ -36,7 +37,7 @@ def fetch(progress: Progress | None = None, url: str = URL, sha256: str = SHA256
     already serves.
 
     Args:
-        progress: told how far the download is.
+        progress: told of the download before it begins, and how far it is.
         url: of torchvision's file.
         sha256: the first digits of its hash.
 
@@ -46,7 +47,7 @@ def fetch(progress: Progress | None = None, url: str = URL, sha256: str = SHA256
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     original = folder / url.rsplit("/", 1)[1]
     converted = original.with_name(f"{original.stem}-convolutions.safetensors")
-    if not converted.exists():
+    if not _sound(converted, original):
         if not original.exists():
             _download(url, original, progress or Progress())
         _check(original, sha256)
@@ -54,7 +55,22 @@ def fetch(progress: Progress | None = None, url: str = URL, sha256: str = SHA256
     return converted
 
 
+def _sound(converted: Path, original: Path) -> bool:
+    """Whether the file is there and whole; a damaged one is made again where it was made from."""
+    if not converted.exists():
+        return False
+    try:
+        read_header(converted)
+    except WeightsError as e:
+        if original.exists():
+            return False
+        raise WeightsError(f"{converted}: damaged; delete it and run again, to fetch it") from e
+    return True
+
+
 def _download(url: str, target: Path, progress: Progress) -> None:
+    host, size = urllib.parse.urlsplit(url).hostname, f"{BYTES / 1e6:.0f} MB"
+    progress.note(f"fetching VGG-19 from {host}, once, {size}, into {target.parent}")
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ class _InterpolateInputs(Options):
         "grid", description="One row of pictures, or an animation there and back"
     )
     steps: int = Field(8, ge=2, le=1000, description="Pictures from one to the other")
-    fps: float = Field(12.0, gt=0, le=100, description="Frames a second of the animation")
+    fps: float = Field(12.0, ge=0.1, le=100, description="Frames a second of the animation")
 
     def result_suffixes(self) -> tuple[str, ...]:
         return ANIMATION_SUFFIXES if self.layout == "animation" else PICTURE_SUFFIXES
