@@ -101,7 +101,7 @@ def test_pictures_from_memory():
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("empty", r"no pictures in the folder .*empty"),
+        ("empty", r"no pictures in the folder .*empty$"),
         ("*.webp", r"no picture matches .*\*\.webp"),
         ("b.jpeg", r"no such file: .*b\.jpeg; did you mean 'b\.jpg'\?"),
         ("gone/b.jpg", r"no such file: .*gone/b\.jpg$"),
@@ -114,6 +114,12 @@ def test_pictures_that_are_not_there(folder, monkeypatch, name, reason):
     for value in (name, [name]):
         with pytest.raises(UsageError, match="--content: .*" + reason):
             validate(Paint, {"content": value}, "--")
+
+
+def test_a_folder_of_folders_tells_how_to_reach_into_them(folder):
+    (folder / "empty/inner").mkdir()
+    with pytest.raises(UsageError, match=r"no pictures in .*empty; '.*empty/\*\*/\*' takes what"):
+        validate(Paint, {"content": str(folder / "empty")}, "--")
 
 
 @pytest.mark.parametrize("value", [[], (), None, {"a": 1}, [3], b"a.png"])

@@ -93,6 +93,20 @@ def test_a_folder_with_one_bad_file_goes_on_and_exits_1(run, pictures):
     assert "broken" not in out
 
 
+def test_what_lies_deeper_is_told_of_and_can_be_reached(run, pictures):
+    (pictures / "2023").mkdir()
+    (pictures / "content.png").rename(pictures / "2023/x.png")
+    code, _, err = run("-o", "all/", content=pictures, style=pictures / "style.png")
+    assert code == 0
+    hint = f"{pictures}: the pictures in it; '{pictures}/**/*' takes what is in its folders, too"
+    assert f"gentool: {hint}\n" in err
+    assert files(run.folder / "all") == ["style-style-adain.png"]
+    code, _, err = run("-o", "deep/", content=f"{pictures}/**/*", style=pictures / "style.png")
+    assert (code, "in its folders" in err) == (0, False)
+    assert files(run.folder / "deep") == ["style-style-adain.png", "x-style-adain.png"]
+    assert run("--quiet", "-o", "quiet/", content=pictures, style=pictures / "style.png")[2] == ""
+
+
 def test_one_flag_takes_what_the_shell_expands(run, pictures):
     names = [pictures / "content.png", pictures / "style.png"]
     assert invoke(["run", "adain", "--content", *map(str, names), "--style", str(names[1])]) == 0

@@ -266,7 +266,9 @@ def describe() -> dict[str, str]:
     """This machine's devices by name, for ``gentool doctor``."""
     import torch
 
-    found = {"cpu": f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"}
+    threads = torch.get_num_threads()
+    words = f"{threads} thread{'s' * (threads != 1)}, {torch.backends.cpu.get_cpu_capability()}"
+    found = {"cpu": words}
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         found[f"cuda:{i}"] = torch.cuda.get_device_name(i)
     if torch.backends.mps.is_available():

@@ -10,7 +10,7 @@ import contextlib
 import glob
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -162,7 +162,7 @@ def _expand(path: Path) -> list[Any]:
             if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
         )
         if not inside:
-            raise ValueError(f"no pictures in the folder {path}")
+            raise ValueError(f"no pictures in the folder {path}{_deeper(path)}")
         return inside
     found = _matches(path)
     if found is None:
@@ -171,6 +171,27 @@ def _expand(path: Path) -> list[Any]:
     if not pictures:
         raise ValueError(f"no picture matches {path}")
     return pictures
+
+
+def _deeper(folder: Path) -> str:
+    """How to reach what lies in a folder's folders; empty where there are none."""
+    folders = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "@", "_"))]
+    return f"; {str(folder / '**/*')!r} takes what is in its folders, too" if folders else ""
+
+
+def passed_over(model: type[pydantic.BaseModel], typed: Mapping[str, Any]) -> Iterator[str]:
+    """What to tell of folders that were typed for pictures and have folders themselves.
+
+    Args:
+        model: the options.
+        typed: values by the options' names, as words.
+    """
+    for name, field in model.model_fields.items():
+        mark = picture_field(field)
+        for word in typed.get(name, ()) if mark and mark.many else ():
+            path = expand(word)
+            if path.is_dir() and (more := _deeper(path)):
+                yield f"{word}: the pictures in it{more}"
 
 
 def _matches(path: Path) -> list[Path] | None:

@@ -14,10 +14,12 @@ import click
 
 from gentool import cards, plugins
 from gentool.cli.common import CoreFlags, Methods, flag_command, parse
+from gentool.cli.flags import given
 from gentool.cli.main import OK, PART_FAILED
 from gentool.cli.talk import Talk, note
 from gentool.context import Context
 from gentool.errors import OutputError
+from gentool.file_fields import passed_over
 from gentool.files import expand
 from gentool.options import Field, Options
 from gentool.output import Output
@@ -59,6 +61,9 @@ class Run(Methods):
 
         def callback(**values: Any) -> int:
             options, flags = parse(values, model, RunFlags)
+            if not (flags.quiet or flags.as_json):
+                for text in passed_over(model, given(values)):
+                    note(text)
             return _run(Method(card, flags.settings()), chosen, options, flags)
 
         more = [a for a in card.actions if a.name != chosen.name]

@@ -34,6 +34,11 @@ class DecompressOptions(Options):
         found = []
         for path in given:
             inside = [path]
+            try:
+                if not path.exists():
+                    raise ValueError(f"no such file: {path}")
+            except OSError as e:
+                raise ValueError(f"{path}: {e.strerror or e}") from e
             if path.is_dir():
                 inside = sorted(p for p in path.glob("*") if p.suffix.lower() == ".gta")
             if not inside:
