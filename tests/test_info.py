@@ -33,6 +33,22 @@ def test_a_weights_file_does_not_say_what_was_found_of_it(info, tmp_path):
     assert (found["parameters"], found["data"]) == (2, "mine")
 
 
+def test_a_recipe_is_told_flag_by_flag(info, tmp_path, capsys):
+    for recipe, found in (('{"steps": 5, "vae: beta": null}', {"steps": 5, "vae: beta": None}),
+                          ("by hand", "by hand")):  # fmt: skip
+        weights.save(tmp_path / "w.safetensors", TinyModel(), "tiny", recipe=recipe)
+        assert info(tmp_path / "w.safetensors")["recipe"] == found
+    weights.save(tmp_path / "w.safetensors", TinyModel(), "tiny", recipe='{"steps": 5}')
+    assert invoke(["info", str(tmp_path / "w.safetensors")]) == 0
+    assert "recipe:\n  steps: 5\n" in capsys.readouterr().out
+
+
+def test_a_method_tells_what_its_weights_know(info):
+    (first, second) = info("gan")["weights"]
+    assert "airplane" in first["config"]["classes"]
+    assert "dress" in second["config"]["classes"]
+
+
 def test_figures_tell_how_they_were_made(info, tmp_path):
     path = tmp_path / "r-figures.json"
     made = {"gentool": "0.1.0", "method": "vae"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from gentool import plugins
 from gentool.cli.talk import printable
 from gentool.errors import ImageError, UsageError, WeightsError
 from gentool.files import expand
-from gentool.weights import file_of, read_header, sha256
+from gentool.weights import file_of, packaged, read_header, sha256
 
 
 @click.command(name="info")
@@ -31,9 +32,7 @@ def command(what: str, as_json: bool) -> None:
 def describe(what: str) -> dict[str, Any]:
     """Facts about a method of that name or else a file of that path."""
     if what in plugins.method_names():
-        card = plugins.card(what)
-        distribution, version = plugins.provider(what)
-        return {"distribution": distribution, "version": version} | dataclasses.asdict(card)
+        return _method(what)
     if not what.strip():
         raise UsageError("the name is empty")
     path = file_of(expand(what))
@@ -52,6 +51,16 @@ def describe(what: str) -> dict[str, Any]:
     raise UsageError(f"'{what}' is neither a method nor a file")
 
 
+def _method(name: str) -> dict[str, Any]:
+    card = plugins.card(name)
+    distribution, version = plugins.provider(name)
+    facts = dataclasses.asdict(card)
+    for entry in facts["weights"]:
+        with contextlib.suppress(WeightsError):  # what is wrong with them, doctor tells
+            entry["config"] = read_header(packaged(card, entry["name"])[0]).config
+    return {"distribution": distribution, "version": version} | facts
+
+
 def _weights(path: Path) -> dict[str, Any]:
     header = read_header(path)
     try:
@@ -66,7 +75,9 @@ def _weights(path: Path) -> dict[str, Any]:
         "tensors": len(header.shapes),
     }
     # what the file says of itself never stands for what was found
-    said = {k: v for k, v in header.metadata.items() if k not in (*facts, "config")}
+    said: dict[str, Any] = {k: v for k, v in header.metadata.items() if k not in (*facts, "config")}
+    with contextlib.suppress(KeyError, ValueError):  # of a training: its flags by name
+        said["recipe"] = json.loads(said["recipe"])
     return facts | said | {"config": config}
 
 
