@@ -318,5 +318,5 @@ def test_an_error_in_all_processes_is_one_line(pictures, vgg_like, tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert not out
-    assert err.count("gentool: error: ") == err.count(" to learn from, fewer than one batch") == 1
+    assert err.count("gentool: error: ") == err.count(" to learn from, fewer than one step") == 1
     assert "Traceback" not in err

@@ -78,7 +78,7 @@ class Listening(Display):
     """Keeps what it was told."""
 
     def __init__(self):
-        self.notes, self.records, self.lefts = [], [], []
+        self.notes, self.records, self.lefts, self.times = [], [], [], []
 
     def note(self, text):
         self.notes.append(text)
@@ -88,6 +88,7 @@ class Listening(Display):
 
     def step(self, done, share, left):
         self.lefts.append(left)
+        self.times.append(time.perf_counter())
 
 
 HERE = str(Path(__file__).parent)
@@ -98,13 +99,13 @@ sys.path.insert(0, {tests!r})
 import signal, tiny
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
-tiny.train(Path({run!r}), tiny.TinyTrainer(pause=0.01), steps=60, **{plan})
+tiny.train(Path({run!r}), tiny.TinyTrainer(pause={pause}), steps=60, **{plan})
 """
 
 
-def start(run, before="", **plan):
+def start(run, before="", pause=0.01, **plan):
     """A training of 60 steps in a process of its own, which runs the code `before` first."""
-    code = before + SCRIPT.format(tests=HERE, run=str(run), plan=plan)
+    code = before + SCRIPT.format(tests=HERE, run=str(run), pause=pause, plan=plan)
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +12,9 @@ from torch import Tensor
 
 from gentool import weights
 from gentool.compute import is_out_of_memory
-from gentool.errors import GentoolError, OutputError, TrainingError, WeightsError
-from gentool.files import write_file
+from gentool.errors import GentoolError, TrainingError
 from gentool.progress import silent
-from gentool.training import checkpoint, log, runs, state
+from gentool.training import checkpoint, log, state
 from gentool.training.average import Average
 from gentool.training.checkpoint import Position
 from gentool.training.data.feed import feeds, orders
@@ -25,6 +22,7 @@ from gentool.training.display import Display
 from gentool.training.distributed import all_or_none, others_lost_explained
 from gentool.training.folder import Folder
 from gentool.training.profile import Profile
+from gentool.training.saver import Saver
 from gentool.training.seeds import derive, seed_everything
 from gentool.training.setup import Setup
 from gentool.training.signals import interruptible
@@ -33,8 +31,6 @@ from gentool.training.update import Moment
 
 if TYPE_CHECKING:
     from gentool.protocols import Trainer
-
-Calibrated = dict[str, dict[str, Tensor]]  # networks' states by name
 
 
 def fit(
@@ -99,8 +95,7 @@ class _Loop:
         held: contextlib.ExitStack,
     ) -> None:
         self.trainer, self.setup, self.plan = trainer, setup, setup.plan
-        self.run, self.method, self.seed = run, method, seed
-        self.metadata, self.display = metadata, display
+        self.run, self.seed, self.display = run, seed, display
         # in order of cost: what is wrong is said before pictures are decoded, and the folder is
         # made last
         folder = Folder(run, self.plan.resume, held, setup.group.first)
@@ -128,14 +123,28 @@ class _Loop:
             log.cut(run, self.at.steps)
         self.log = log.Log(run, method, display, setup, after=self.at.steps)
         self._load_log(setup.group.rank)
-        self.kept, self.previewed = self.at.steps or -1, -1  # steps; so are saved ones
+        self.saver = Saver(
+            trainer=trainer,
+            average=self.average,
+            run=run,
+            method=method,
+            seed=seed,
+            hyper=self.hyper,
+            metadata=metadata,
+            log=self.log,
+            at=self.at,
+            keep=self.plan.keep,
+        )
+        self.previewed = -1  # the step; so is saved
 
     def prepare(self) -> None:
         """What processes do together, once each of them is ready."""
         self.stepper = Stepper(self.trainer.updates, self.setup)
         if self.at.scaler:
             self.stepper.scaler.load_state_dict(self.at.scaler)
-        self.saved = self.setup.group.gather(self._saved())[0]  # the first's: it has the folder
+        self.saved = self.setup.group.gather(self.saver.saved())[
+            0
+        ]  # the first's: it has the folder
 
     def _load_log(self, rank: int) -> None:
         kept: Any = self.at.log
@@ -168,14 +177,6 @@ class _Loop:
         """Batches of each data set that the steps so far took."""
         steps, taken = self.resumed
         return [n + (self.at.steps - steps) * self.plan.accumulate for n in taken]
-
-    def _saved(self) -> int:
-        """The step that the weights in the folder are of, if that is this one."""
-        with contextlib.suppress(WeightsError, ValueError, LookupError):
-            recipe = weights.read_header(self.run / weights.FILE).metadata["recipe"]
-            if json.loads(recipe)["steps"] == self.at.steps:
-                return self.at.steps
-        return -1
 
     def _resumed(self) -> Position:
         """Where the training goes on: at its last checkpoint, which its networks take in."""
@@ -296,109 +297,20 @@ class _Loop:
             return
         self.log.check(self.at.steps)
         self.at.log = self.setup.group.gather(self.log.state())
+        self.at.groups = self.groups.changed()
+        taken = zip(self._taken(), self.orders, strict=True)
+        self.at.taken = [[number, order.per_epoch] for number, order in taken]
+        if self.stepper.scaler.is_enabled():
+            self.at.scaler = self.stepper.scaler.state_dict()
         if preview:
             self.previewed = self.at.steps
         if save:
             self.saved = self.at.steps
         if self.setup.group.first:
             with self.log.pause():
-                calibrated = self._save(preview) if save else None
+                calibrated = self.saver.save(preview) if save else None
                 if preview:
-                    self._show(calibrated)
-
-    def _save(self, shown: bool) -> Calibrated | None:
-        """Validate and save; the networks as they were saved, if they are to be shown."""
-        with self._kept_however():
-            with self._averaged():
-                self._validate()
-                self._save_weights()
-                nets = self.trainer.model.networks.items() if shown else ()
-                calibrated = {
-                    name: {key: tensor.clone() for key, tensor in net.state_dict().items()}
-                    for name, net in nets
-                }
-            self._save_checkpoint()
-        return calibrated or None
-
-    def _show(self, calibrated: Calibrated | None) -> None:
-        with self._kept_however(), self._averaged(calibrated):
-            self._preview()
-
-    @contextlib.contextmanager
-    def _kept_however(self) -> Iterator[None]:
-        """Save what was learnt if the body fails, or a resume would come to the same failure."""
-        try:
-            yield
-        except Exception:
-            if self.kept != self.at.steps:  # without another validation: memory may be short
-                self._save_checkpoint()
-            raise
-
-    @contextlib.contextmanager
-    def _averaged(self, calibrated: Calibrated | None = None) -> Iterator[None]:
-        """The networks as they will be used: averaged, calibrated and in eval mode.
-
-        Args:
-            calibrated: what calibration, which may take minutes, made of them already.
-        """
-        nets = [*self.trainer.model.networks.values()]
-        training = [net.training for net in nets]
-        with self.average.applied():
-            try:
-                for net in nets:
-                    net.eval()
-                if calibrated is None:
-                    self._draw_as_always()
-                    self.trainer.calibrate()
-                for name, state_dict in (calibrated or {}).items():
-                    self.trainer.model.networks[name].load_state_dict(state_dict)
-                yield
-            finally:
-                for net, mode in zip(nets, training, strict=True):
-                    net.train(mode)
-
-    def _draw_as_always(self) -> None:
-        """The same random numbers every time, so that what is shown compares."""
-        seed_everything(derive(self.seed, "preview"))
-
-    def _preview(self) -> None:
-        self._draw_as_always()
-        folder = self.run / runs.PREVIEWS
-        artifacts = self.trainer.preview()
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as e:
-            raise OutputError(f"{folder}: cannot make the folder: {e.strerror}") from e
-        for i, artifact in enumerate(artifacts):
-            name = runs.preview_name(self.at.steps, i, artifact.suffix)
-            write_file(folder / name, artifact.encode(artifact.suffix))
-
-    def _validate(self) -> None:
-        self._draw_as_always()
-        figures = {name: float(value) for name, value in self.trainer.validate().items()}
-        if figures:
-            self.log.validation(self.at.steps, figures)
-            score = next(iter(figures.values()))
-            if math.isfinite(score) and (self.at.best is None or score < self.at.best):
-                self.at.best, self.at.best_step = score, self.at.steps
-
-    def _save_weights(self) -> None:
-        done = {"steps": self.at.steps, "minutes": round(self.at.seconds / 60, 1)}
-        recipe = json.dumps(self.hyper | done, sort_keys=True)
-        for name in [weights.FILE] + [weights.BEST] * (self.at.best_step == self.at.steps):
-            path = self.run / name
-            weights.save(path, self.trainer.model, self.method, recipe=recipe, **self.metadata)
-
-    def _save_checkpoint(self) -> None:
-        """Last, because it is what says that the rest is there."""
-        if self.stepper.scaler.is_enabled():
-            self.at.scaler = self.stepper.scaler.state_dict()
-        self.at.groups = self.groups.changed()
-        taken = zip(self._taken(), self.orders, strict=True)
-        self.at.taken = [[number, order.per_epoch] for number, order in taken]
-        kept = state.collect(self.trainer, self.average)
-        checkpoint.save(self.run, self.at, self.hyper, kept, self.plan.keep)
-        self.kept = self.at.steps
+                    self.saver.show(calibrated)
 
 
 def _fingerprint(samples: Any) -> str:
