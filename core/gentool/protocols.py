@@ -85,6 +85,15 @@ class Trainer(Protocol):
     updates: Sequence[Update]
     learns_from: Sequence[Path] = ()
 
+    def begin_from(self, given: Model) -> None:
+        """Begin with what ``--weights`` named: networks of the same shapes, by default.
+
+        Raises:
+            Exception: as ``load_state_dict`` does, they do not fit.
+        """
+        for name, net in self.model.networks.items():
+            net.load_state_dict(given.networks[name].state_dict())
+
     def preview(self) -> Sequence[Artifact]:
         """A look at the current state; the networks hold the averaged weights, in eval mode.
 

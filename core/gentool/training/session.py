@@ -158,14 +158,13 @@ def _compute(group: Group, device: str, precision: str, threads: int | None) -> 
 
 def _begin_from(trainer: Trainer, start: Path, method: str, note: Callable[[str], None]) -> None:
     given = weights.load(type(trainer.model), start, method)
-    for name, net in trainer.model.networks.items():
-        try:
-            net.load_state_dict(given.networks[name].state_dict())
-        except (RuntimeError, KeyError) as e:
-            why = _difference(given, trainer.model) or str(e).splitlines()[-1].strip()
-            raise UsageError(
-                f"--weights {start}: made with other network settings than this training's: {why}"
-            ) from e
+    try:
+        trainer.begin_from(given)
+    except (RuntimeError, KeyError) as e:
+        why = _difference(given, trainer.model) or str(e).splitlines()[-1].strip()
+        raise UsageError(
+            f"--weights {start}: made with other network settings than this training's: {why}"
+        ) from e
     for name, net in networks(trainer).items():
         if name not in trainer.model.networks:
             take_network(name, net, start, note)

@@ -260,6 +260,18 @@ def test_weights_of_another_layout_are_refused_by_what_differs(shapes, elder, tm
     assert "widths was [16, 8, 8, 4] and is now [24, 8, 8, 4]" in error
 
 
+def test_weights_of_other_classes_are_trained_on(shapes, elder, tmp_path, capsys):
+    (shapes / "squares").rename(shapes / "boxes")
+    line = arguments(shapes, tmp_path / "on", "--weights", elder, "--steps", 1)
+    assert invoke(line) == 0
+    said = capsys.readouterr().err
+    assert (
+        "classes are others than those of --weights: they begin anew; of the same name: di" in said
+    )
+    config = weights.read_header(tmp_path / "on/weights.safetensors").config
+    assert config["classes"] == ["boxes", "discs"]
+
+
 def test_the_layout_decides_whether_a_discriminator_goes_on(shapes, elder, tmp_path, capsys):
     more = ("--weights", elder, "--steps", 1)
     line = arguments(shapes, tmp_path / "other", *more, "--discriminator", "pixels")

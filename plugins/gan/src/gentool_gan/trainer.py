@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gentool import Trainer, TrainingError
+from gentool import Model, Trainer, TrainingError
 from gentool.artifacts import Grid
 from gentool.training import Batch, Fit, Moment, Pictures, Setup, Update
+from gentool_gan.adopt import adopt, fits
 from gentool_gan.augment import augment
 from gentool_gan.discriminators import (
     LAYERS,
@@ -95,6 +96,17 @@ class GANTrainer(Trainer):
         self.health = Health(setup, self.updates)
         self._compiled_generator = setup.compile(self.generator)
         self._compiled_discriminator = setup.compile(self.discriminator)
+
+    def begin_from(self, given: Model) -> None:
+        """As usual; but its classes may be others."""
+        assert isinstance(given, GAN)
+        if not fits(self.model, given):
+            super().begin_from(given)
+            return
+        adopt(self.model, given)
+        known = {*given.config.classes} & {*self.model.config.classes}
+        kept = f"; of the same name: {', '.join(sorted(known))}" if known else ""
+        self.setup.note(f"the classes are others than those of --weights: they begin anew{kept}")
 
     def _discriminator(self) -> torch.nn.Module:
         config, width = self.model.config, self.recipe.discriminator_width
