@@ -19,7 +19,7 @@ Rows:
 - `JPEG`, `WebP`, `AVIF`: Pillow's, in the same measurement. `teachers`: gatys with the networks
   that the packaged one stands in for.
 - `best`, `end`: of the training that the packaged ones are from, its best checkpoint by its own
-  validation, and its end.
+  validation, and its end. `unconditional`, `unconditional-end`: the same of one without classes.
 
 Figures:
 
