@@ -48,6 +48,18 @@ def test_there_and_back(photo, tmp_path, capsys):
     assert (tmp_path / "a.gta").stat().st_size < photo.stat().st_size / 4
 
 
+def test_what_does_not_pay_is_told(tmp_path, photo, capsys):
+    board = np.indices((96, 96)).sum(0) % 2 * 255
+    Image.fromarray(board.astype(np.uint8)).save(tmp_path / "board.png")
+    assert run("compress", "--input", tmp_path / "board.png", photo, "-o", f"{tmp_path}/o/") == 0
+    told = {line.split(":")[0]: line for line in capsys.readouterr().err.splitlines()}
+    size = (tmp_path / "board.png").stat().st_size
+    assert told["board.png"].endswith(
+        f": not smaller than the file itself, {size:,} bytes; keep that"
+    )
+    assert told["photo.png"].endswith("bits a pixel")
+
+
 def test_the_default_action_names_its_results(photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run("--input", photo) == 0

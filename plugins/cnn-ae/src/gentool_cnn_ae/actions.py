@@ -39,7 +39,7 @@ def compress(model: CnnAe, options: CompressOptions, context: Context) -> Iterat
     def each(source: Source) -> Iterator[File]:
         picture = _read(source, context)
         data = codec.compress(visible(picture), options.quality - 1, picture.alpha)
-        context.progress.note(f"{name_of(source)}: {_size(data, picture)}")
+        context.progress.note(f"{name_of(source)}: {_size(data, picture)}{_larger(data, source)}")
         yield File(data, ".gta", picture.name, made_from={"input": name_of(source)})
 
     yield from context.batch(each, options.input, "compress", area)
@@ -115,6 +115,13 @@ def _read(source: Source, context: Context) -> Picture:
 
 def _size(data: bytes, picture: Picture) -> str:
     return f"{len(data):,} bytes, {_rate(data, picture):.3f} bits a pixel"
+
+
+def _larger(data: bytes, source: Source) -> str:
+    """What to say where compressing did not pay, as with text and drawings."""
+    if isinstance(source, str | Path) and (size := Path(source).stat().st_size) <= len(data):
+        return f": not smaller than the file itself, {size:,} bytes; keep that"
+    return ""
 
 
 def _rate(data: bytes, picture: Picture) -> float:
