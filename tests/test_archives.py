@@ -182,7 +182,7 @@ CONTENTS = {
     "card that must be run": (card('"made "', "input()"), "line 5: 'input()' is no literal"),
     "card that is no Python": (card("NOTE =", "NOTE = ="), "cannot read the Card"),
     "card of another name": (card('name="waves"', 'name="wave"'), "has no card named 'waves'"),
-    "card of texts": (card("actions=(Action(", "actions=('x', Action("), "cannot read the Card"),
+    "card of texts": (card("actions=(Action(", "actions=('x', Action("), "a tuple of at least one"),
     "card without end": (card('"made "', "NOTE"), "plugin.py"),
 }
 
