@@ -18,7 +18,7 @@ import pydantic
 from pydantic import Field
 from pydantic_core import core_schema
 
-from gentool.files import expand, similar
+from gentool.files import expand, is_hidden, similar
 from gentool.images import SUFFIXES, name_of
 
 
@@ -159,7 +159,7 @@ def _expand(path: Path) -> list[Any]:
         inside = sorted(
             p
             for p in path.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+            if p.suffix.lower() in SUFFIXES and not is_hidden(p.name) and p.is_file()
         )
         if not inside:
             raise ValueError(f"no pictures in the folder {path}{_deeper(path)}")
@@ -175,7 +175,7 @@ def _expand(path: Path) -> list[Any]:
 
 def _deeper(folder: Path) -> str:
     """How to reach what lies in a folder's folders; empty where there are none."""
-    folders = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "@", "_"))]
+    folders = any(p.is_dir() and not is_hidden(p.name) for p in folder.iterdir())
     return f"; {str(folder / '**/*')!r} takes what is in its folders, too" if folders else ""
 
 

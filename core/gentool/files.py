@@ -25,6 +25,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def is_hidden(name: str) -> bool:
+    """What systems leave beside pictures: thumbnails, deleted ones, macOS's ._a.jpg."""
+    return name.startswith(".") or name in ("@eaDir", "__MACOSX")
+
+
 def similar(path: Path) -> str:
     """``"; did you mean 'photo.png'?"`` for a file that is not there, or an empty string."""
     try:

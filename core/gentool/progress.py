@@ -30,3 +30,17 @@ class Progress:
     def bar(self, total: int, what: str) -> Iterator[Callable[[int, str], None]]:
         """Show one long computation: the body calls what it is given with (units done, text)."""
         yield lambda _done, _text: None
+
+
+class Notes(Progress):
+    """Says by a function what there is to say: a training shows no bar while it is built.
+
+    Args:
+        say: ``Setup.note``, for example.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def note(self, text: str) -> None:
+        self._say(text)

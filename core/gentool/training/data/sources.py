@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 import torch
 
 from gentool.errors import TrainingError, did_you_mean
-from gentool.files import expand, similar
+from gentool.files import expand, is_hidden, similar
 from gentool.images import SUFFIXES
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".zip")
@@ -109,14 +109,9 @@ def _is_picture(name: str, prefix: str = "") -> bool:
     *folders, last = name.removeprefix(prefix).split("/")
     return (
         name.startswith(prefix)
-        and not any(_is_hidden(part) for part in (*folders, last))
+        and not any(is_hidden(part) for part in (*folders, last))
         and os.path.splitext(last)[1].lower() in SUFFIXES
     )
-
-
-def _is_hidden(part: str) -> bool:
-    """What systems leave beside pictures: thumbnails, deleted ones, macOS's ._a.jpg."""
-    return part.startswith(".") or part in ("@eaDir", "__MACOSX")
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -132,7 +127,7 @@ def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
             folders.clear()
             continue
         # sorted: which of a folder's links comes first decides its names
-        folders[:] = sorted(part for part in folders if not _is_hidden(part))
+        folders[:] = sorted(part for part in folders if not is_hidden(part))
         seen.add(real)
         yield folder, names
 

@@ -19,6 +19,7 @@ from gentool.artifacts import File
 from gentool.compute import out_of_memory_explained
 from gentool.config import read_config
 from gentool.images import SUFFIXES, visible
+from gentool.progress import Notes
 
 if TYPE_CHECKING:
     from gentool_adain.distances import Distances
@@ -200,7 +201,6 @@ def evaluate(
     """
     try:
         from gentool_adain.distances import Distances
-        from gentool_perceptual.features import Notes
     except ModuleNotFoundError as e:
         raise PluginError(
             f"evaluate needs {e.name}, which comes with gentool-perceptual; install that plugin too"

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
+from gentool.progress import Notes
 from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
 from gentool_adain.distances import STYLE_LAYERS
 from gentool_adain.nets import AdaIN
 from gentool_adain.options import TrainOptions
-from gentool_perceptual.features import Features, Notes
+from gentool_perceptual.features import Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, StatisticsLoss
 
 PIXELS = 20.0  # weight of reproducing the content in the first steps, which learn nothing else

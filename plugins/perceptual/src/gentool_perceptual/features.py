@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,16 +37,6 @@ CONVOLUTIONS = (
 PACKAGED = "perceptual"
 VGG19 = "vgg19"
 Source: TypeAlias = str | Path
-
-
-class Notes(Progress):
-    """Says what there is to say by a function: a training shows no bar while it is built."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-
-    def note(self, text: str) -> None:
-        self._say(text)
 
 
 class FeatureNet(nn.Module):

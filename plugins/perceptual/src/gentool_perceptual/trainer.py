@@ -9,9 +9,10 @@ from torch import Tensor
 
 from gentool import Trainer, TrainingError
 from gentool.artifacts import Grid
+from gentool.progress import Notes
 from gentool.training import Batch, Moment, Pictures, ScaleCrop, Setup, Update
 from gentool_perceptual.compact import CHANNELS, LAYERS, Compact
-from gentool_perceptual.features import Features, Notes
+from gentool_perceptual.features import Features
 from gentool_perceptual.losses import ContentLoss, GramLoss, gram
 from gentool_perceptual.options import TrainOptions
 
